@@ -1,0 +1,38 @@
+"""Files that are whole or absent: write beside, flush to disk, rename."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+
+@contextmanager
+def atomic_open(path: Path, mode: str = "w") -> Iterator[IO]:
+    """Open a temporary file beside `path` for writing; on success it replaces `path`, on any error it is removed.
+
+    Args:
+        path: the final name. Its folder is made when missing.
+        mode: "w" (UTF-8, newlines as written) or "wb".
+
+    A reader sees the old file or the whole new one, also after a power cut: the data is synced before the rename.
+    The process id in the temporary name lets two processes write the same target without sharing a file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    try:
+        with open(temporary, mode, **text) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
