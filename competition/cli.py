@@ -10,7 +10,13 @@ from competition.errors import KitError
 
 
 def add_contest_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    parser.add_argument("-c", "--contest", metavar="C", required=required, help="name of a spec in competition/specs/, or a path to a YAML file")
+    parser.add_argument(
+        "-c",
+        "--contest",
+        metavar="C",
+        required=required,
+        help="name of a spec in competition/specs/, or a path to a YAML file",
+    )
     parser.add_argument("--data", metavar="DIR", help="the contest's data (default: data/<slug>)")
     parser.add_argument("--runs", metavar="DIR", default="runs", help="where runs go, below <slug>/ (default: runs)")
     add_debug_argument(parser)

@@ -8,11 +8,15 @@ from competition.spec import Spec, load_spec
 
 @dataclass(frozen=True)
 class Contest:
-    """`data` is the contest as Kaggle serves it, unpacked; `runs` holds everything this kit makes of it."""
+    """`data` is the contest as Kaggle serves it, unpacked; `runs` holds everything this kit makes of it.
+
+    `name` is what opens the contest again: the spec's slug, or the absolute path of its file; empty for one in memory.
+    """
 
     spec: Spec
     data: Path
     runs: Path
+    name: str = ""
 
     @property
     def slug(self) -> str:
@@ -37,4 +41,5 @@ def open_contest(name: str, data: str | None = None, runs: str = "runs") -> Cont
     Raises SpecError when there is no such contest. The folders need not exist yet.
     """
     spec = load_spec(name)
-    return Contest(spec, Path(data) if data else Path("data") / spec.slug, Path(runs) / spec.slug)
+    again = str(Path(name).resolve()) if Path(name).is_file() else spec.slug
+    return Contest(spec, Path(data) if data else Path("data") / spec.slug, Path(runs) / spec.slug, again)

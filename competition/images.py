@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from tqdm import tqdm
 
 from competition.errors import DataError
 
@@ -27,7 +28,9 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     except cv2.error as error:
         raise DataError(f"{path}: cannot be decoded: {error}") from error
     if image is None:
-        raise DataError(f"{path}: not an image that OpenCV can decode. Download the data again: delete its folder first.")
+        raise DataError(
+            f"{path}: not an image that OpenCV can decode. Download the data again: delete its folder first."
+        )
     return image.reshape(*image.shape[:2], channels)
 
 
@@ -41,7 +44,15 @@ def read_images(paths: Sequence[Path], channels: int = 3) -> Iterator[np.ndarray
 
 def fingerprint(image: np.ndarray) -> str:
     """Hash of an image's shape and pixels: equal for the same picture in two different encodings."""
-    return hashlib.blake2b(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes(), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        repr(image.shape).encode() + np.ascontiguousarray(image).tobytes(), digest_size=16
+    ).hexdigest()
+
+
+def fingerprints(paths: Sequence[Path], name: str) -> np.ndarray:
+    """`fingerprint` of every image, (N,) strings, with a progress bar called `name`. Raises as `read_image`."""
+    images = tqdm(read_images(paths), total=len(paths), desc=f"reading {name} images", disable=None, leave=False)
+    return np.array([fingerprint(image) for image in images])
 
 
 def _truncated(encoded: np.ndarray) -> bool:

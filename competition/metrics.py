@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn import metrics as skm
 
 from competition.errors import DataError
 
@@ -43,14 +42,19 @@ def log_loss(y: np.ndarray, p: np.ndarray) -> float:
 
 def auc(y: np.ndarray, p: np.ndarray) -> float:
     """Area under the ROC curve of the second class; with more than two classes the mean of one-against-the-rest."""
+    from sklearn.metrics import roc_auc_score  # costs a second: only when it is needed
+
     if len(np.unique(y)) < p.shape[1]:
         raise DataError("auc is not defined: a class does not occur among these rows")
-    return float(np.mean([skm.roc_auc_score(y == c, p[:, c]) for c in ([1] if p.shape[1] == 2 else range(p.shape[1]))]))
+    positives = [1] if p.shape[1] == 2 else range(p.shape[1])
+    return float(np.mean([roc_auc_score(y == c, p[:, c]) for c in positives]))
 
 
 def macro_f1(y: np.ndarray, p: np.ndarray) -> float:
     """Mean over the classes of the F1 of the most probable class; a class without rows or predictions counts 0."""
-    return float(skm.f1_score(y, p.argmax(axis=1), labels=np.arange(p.shape[1]), average="macro", zero_division=0))
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(y, p.argmax(axis=1), labels=np.arange(p.shape[1]), average="macro", zero_division=0))
 
 
 METRICS = {

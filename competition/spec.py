@@ -47,7 +47,9 @@ class Target(Strict):
     """One class per row. `classes` fixes their order everywhere: in the network's output and in every file."""
 
     kind: Literal["binary", "multiclass"]
-    classes: tuple[str, ...] = Field(description="as written in the table; in a binary contest the second is the positive one")
+    classes: tuple[str, ...] = Field(
+        description="as written in the table; in a binary contest the second is the positive one"
+    )
 
     @model_validator(mode="after")
     def _classes(self) -> "Target":
@@ -126,12 +128,16 @@ class Spec(Strict):
                 if Path(path).is_absolute() or ".." in Path(path).parts:
                     raise ValueError(f"{where}: {path!r} leads outside the data folder")
             if not re.search(r"\{[^{}]+\}", table.images):
-                raise ValueError(f"{where}.images: {table.images!r} names no column; write for instance train/{{{table.id}}}.png")
+                raise ValueError(
+                    f"{where}.images: {table.images!r} names no column; write for instance train/{{{table.id}}}.png"
+                )
         needs_column = self.submission.kind == "label" or self.target.kind == "binary"
         if needs_column and self.submission.column is None:
             raise ValueError("submission.column is missing: the sample submission's second column")
         if not needs_column and self.submission.column is not None:
-            raise ValueError("submission.column has no meaning here: a multiclass probability submission has a column per class")
+            raise ValueError(
+                "submission.column has no meaning here: a multiclass probability submission has a column per class"
+            )
         return self
 
     @property

@@ -76,7 +76,9 @@ def check_table(contest: Contest, table: pd.DataFrame, path: Path) -> None:
         if not known.all():
             row = int(np.argmin(known))
             value = table[spec.submission.column].iloc[row]
-            raise SubmissionError(f"{path}, line {row + 2}: {value!r} is not one of the classes {', '.join(spec.target.classes)}")
+            raise SubmissionError(
+                f"{path}, line {row + 2}: {value!r} is not one of the classes {', '.join(spec.target.classes)}"
+            )
         return
     numbers = table[expected[1:]].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     _all_rows(path, ids, np.isfinite(numbers).all(axis=1), "has an empty, non-numeric or infinite probability")
@@ -88,7 +90,7 @@ def check_table(contest: Contest, table: pd.DataFrame, path: Path) -> None:
 def _all_rows(path: Path, ids: np.ndarray, good: np.ndarray, problem: str) -> None:
     if not good.all():
         row = int(np.argmin(good))
-        raise SubmissionError(f"{path}, line {row + 2}: id {ids[row]!r} {problem} ({int((~good).sum())} such rows)")
+        raise SubmissionError(f"{path}, line {row + 2}: id {str(ids[row])!r} {problem} ({int((~good).sum())} such rows)")
 
 
 def _sample_ids(contest: Contest) -> np.ndarray:
@@ -99,6 +101,6 @@ def _sample_ids(contest: Contest) -> np.ndarray:
 def _same_ids(path: Path, sample_path: Path, ids: pd.Index, sample: pd.Index) -> None:
     missing, extra = sample.difference(ids, sort=False), ids.difference(sample, sort=False)
     if len(missing):
-        raise SubmissionError(f"{path}: {len(missing)} ids of {sample_path} are missing, the first is {missing[0]!r}")
+        raise SubmissionError(f"{path}: {len(missing)} ids of {sample_path} are missing, the first is {str(missing[0])!r}")
     if len(extra):
-        raise SubmissionError(f"{path}: {len(extra)} ids are not in {sample_path}, the first is {extra[0]!r}")
+        raise SubmissionError(f"{path}: {len(extra)} ids are not in {sample_path}, the first is {str(extra[0])!r}")

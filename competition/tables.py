@@ -44,7 +44,9 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     for column in columns:
         if column not in table.columns:
             found = ", ".join(map(repr, table.columns))
-            raise DataError(f"{path}: column {column!r} is missing; found {found}. Correct the file or the spec's column name.")
+            raise DataError(
+                f"{path}: column {column!r} is missing; found {found}. Correct the file or the spec's column name."
+            )
     if table.empty:
         raise DataError(f"{path}: no rows")
     return table
@@ -72,7 +74,7 @@ def load_train(contest: Contest) -> Rows:
     more = _labelled(contest, spec.holdout, spec.folds.group)
     both = np.intersect1d(rows.ids, more.ids)
     if len(both):
-        raise DataError(f"{contest.data / spec.holdout.table}: id {both[0]!r} is also in {spec.train.table}")
+        raise DataError(f"{contest.data / spec.holdout.table}: id {str(both[0])!r} is also in {spec.train.table}")
     groups = None if rows.groups is None else np.concatenate([rows.groups, more.groups])
     labels = np.concatenate([rows.labels, more.labels])
     return Rows(np.concatenate([rows.ids, more.ids]), rows.images + more.images, labels, groups)
@@ -112,7 +114,9 @@ def _labels(spec: Spec, path: Path, column: pd.Series) -> np.ndarray:
     if (labels < 0).any():
         row = int(np.argmax(labels < 0))
         known = ", ".join(spec.target.classes[:20])
-        raise DataError(f"{path}, line {row + 2}: label {column.iloc[row]!r} is not one of the spec's classes ({known})")
+        raise DataError(
+            f"{path}, line {row + 2}: label {column.iloc[row]!r} is not one of the spec's classes ({known})"
+        )
     return labels
 
 

@@ -1,0 +1,38 @@
+# make demo    set up, then the whole job on the embedded contest
+# make test    set up, then the tests
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+
+.PHONY: demo test lint test-lowest setup clean
+
+demo: setup
+	$(PY) -m competition serve -c deepfake-digits -- scripts/demo.sh
+
+test: setup
+	$(PY) -m pytest
+
+setup: $(VENV)/installed
+
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' || { echo "Python's venv module is missing: apt install python3-venv"; exit 2; }
+	@echo "installing the requirements into $(VENV) (once; torch is large, so this takes some minutes)"
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+# The oldest versions that requirements.txt allows.
+test-lowest:
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -r requirements.txt
+	.venv-lowest/bin/python -m pytest
+
+lint: setup
+	$(PY) -m pip install --quiet --disable-pip-version-check 'ruff>=0.14'
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+clean:
+	rm -rf $(VENV) .venv-lowest data/deepfake-digits data/.local-kaggle/deepfake-digits runs/deepfake-digits

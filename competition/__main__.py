@@ -1,0 +1,103 @@
+"""python -m competition: list the contests, look at this machine, fetch and check the data, submit, play Kaggle."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from competition.cli import add_contest_arguments, add_debug_argument, contest_of, run
+
+
+def main() -> None:
+    # What follows `serve … --` is a command of its own; argparse must not look into it.
+    arguments = sys.argv[1:]
+    cut = arguments.index("--") if arguments[:1] == ["serve"] and "--" in arguments else len(arguments)
+    args = _parser().parse_args(arguments[:cut])
+    args.command = arguments[cut + 1 :]
+    args.action(args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m competition", description=__doc__.partition(": ")[2])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    sub = commands.add_parser("list", help="the contests this kit knows")
+    add_debug_argument(sub)
+    sub.set_defaults(action=_list)
+
+    sub = commands.add_parser("doctor", help="what this machine has and lacks; with -c also whether Kaggle lets you in")
+    add_contest_arguments(sub, required=False)
+    sub.set_defaults(action=_doctor)
+
+    sub = commands.add_parser("download", help="fetch a contest's data with the kaggle CLI and unpack it")
+    add_contest_arguments(sub)
+    sub.set_defaults(action=_download)
+
+    sub = commands.add_parser("check", help="read every table, decode every image, count duplicates")
+    add_contest_arguments(sub)
+    sub.set_defaults(action=_check)
+
+    sub = commands.add_parser("serve", help="a local Kaggle; with -- COMMAND … it runs that command against it")
+    add_contest_arguments(sub)
+    sub.add_argument("--zip", type=Path, metavar="FILE", help="the contest's archive (default: the embedded contest's)")
+    sub.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help="CSV with the columns id, label and perhaps Usage (Public, Private)",
+    )
+    sub.add_argument("--port", type=int, default=0, metavar="N", help="default: any free port")
+    sub.set_defaults(action=_serve)
+
+    sub = commands.add_parser("submit", help="check a submission, send it, wait for its score, write the ledger")
+    add_contest_arguments(sub)
+    sub.add_argument("-f", "--file", type=Path, metavar="FILE", help="default: submission.csv of the newest ensemble")
+    sub.add_argument(
+        "-m", "--message", metavar="TEXT", help="shown on Kaggle (default: the ensemble's name and scores)"
+    )
+    sub.add_argument("--dry-run", action="store_true", help="check the file and say what would be sent")
+    sub.set_defaults(action=_submit)
+    return parser
+
+
+# The imports stand inside, so that --help does not wait for pandas and OpenCV.
+
+
+def _list(_: argparse.Namespace) -> None:
+    from competition.spec import list_specs
+
+    for spec in list_specs():
+        print(f"{spec.slug:<18} {spec.kaggle:<32} {spec.metric.name:<10} {spec.title}")
+
+
+def _doctor(args: argparse.Namespace) -> None:
+    from competition.doctor import doctor
+
+    doctor(contest_of(args) if args.contest else None)
+
+
+def _download(args: argparse.Namespace) -> None:
+    from competition.download import download
+
+    download(contest_of(args))
+
+
+def _check(args: argparse.Namespace) -> None:
+    from competition.check import check
+
+    check(contest_of(args))
+
+
+def _serve(args: argparse.Namespace) -> None:
+    from competition.serve import serve
+
+    sys.exit(serve(contest_of(args), args.zip, args.answers, args.port, args.command))
+
+
+def _submit(args: argparse.Namespace) -> None:
+    from competition.submit import submit
+
+    submit(contest_of(args), args.file, args.message, args.dry_run)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,45 @@
+"""Compare the finished runs of a contest, weight them by their out-of-fold predictions, and write the submission."""
+
+import argparse
+
+from competition import cli
+from competition.errors import DataError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    cli.add_contest_arguments(parser)
+    parser.add_argument("run", nargs="*", metavar="RUN", help="candidates, by name or folder (default: every finished run)")
+    parser.add_argument("--name", help="the ensemble's name (default: made from its runs)")
+    args = parser.parse_args()
+
+    from competition.tables import load_train
+    from folds.store import read_folds
+    from pipeline.ensemble import fit_ensemble, runs_table, write_ensemble
+    from pipeline.report import write_report
+    from pipeline.run import find_run, list_runs
+
+    contest = cli.contest_of(args)
+    rows = load_train(contest)
+    split = read_folds(contest, rows)
+    if args.run:
+        runs = [find_run(contest, name) for name in dict.fromkeys(args.run)]
+    else:
+        runs = [run for run in list_runs(contest) if not run.unfinished]
+        for run in list_runs(contest):
+            if run.unfinished:
+                print(f"left out: {run.name} (folds {' '.join(map(str, run.unfinished))} are not finished)")
+    if not runs:
+        raise DataError(f"{contest.runs} holds no finished run. Train one: python train.py -c {contest.slug} -r RECIPE")
+
+    ensemble = fit_ensemble(contest, runs, rows, split)
+    print(runs_table(contest, ensemble))
+    folder = write_ensemble(contest, ensemble, rows, split, args.name or ensemble.name)
+    write_report(contest, ensemble, rows, folder)
+    print(f"expect about {ensemble.honest.score:.4f} {contest.spec.metric.name} (nested OOF) of {folder / 'submission.csv'}")
+    print(f"report: {folder / 'report.html'}")
+    print(f"next: ./submit.sh -c {contest.slug}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

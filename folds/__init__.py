@@ -1,0 +1,1 @@
+"""How a contest's rows are split, once, and the proof that nothing leaks from one fold into another."""

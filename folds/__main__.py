@@ -1,0 +1,39 @@
+"""Write a contest's split, once; print its table and its leak report."""
+
+import argparse
+
+from competition import cli
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m folds", description=__doc__)
+    cli.add_contest_arguments(parser)
+    contest = cli.contest_of(parser.parse_args())
+
+    import numpy as np
+
+    from competition.images import fingerprints
+    from competition.tables import load_holdout, load_test, load_train
+    from folds.report import fold_table, leak_report, refuse_leaks
+    from folds.split import assign_folds
+    from folds.store import read_folds, write_folds
+
+    spec, rows = contest.spec, load_train(contest)
+    prints = fingerprints(rows.images, "train")
+    if contest.folds_file.exists():
+        print(f"{contest.folds_file} exists and stays as it is")
+    else:
+        write_folds(contest, rows, assign_folds(rows.labels, prints, rows.groups, spec.folds.n, spec.folds.seed))
+    split = read_folds(contest, rows)
+    refuse_leaks(contest.folds_file, rows.ids, split.fold, prints)
+    others = {"test": load_test(contest), "holdout": load_holdout(contest)}
+    others = {name: fingerprints(other.images, name) for name, other in others.items() if other is not None}
+
+    print(fold_table(split.fold, rows.labels, spec.target.classes))
+    for line in leak_report(rows.ids, split.fold, rows.labels, prints, rows.groups, others):
+        print(line)
+    print(f"{contest.folds_file}: {len(rows)} rows, {split.n} folds, sha256 {split.sha256[:12]}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

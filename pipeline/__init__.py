@@ -1,0 +1,1 @@
+"""The mechanisms behind train.py, infer.py and ensemble.py."""

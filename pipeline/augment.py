@@ -1,0 +1,51 @@
+"""Augmentation with albumentations, reproducible from a seed."""
+
+import difflib
+import os
+import random
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from competition.errors import SpecError
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise importing it asks the network for a newer version
+
+import albumentations as A  # noqa: E402 - the variable above must be set first
+
+
+class Augmentation:
+    """A sequence of albumentations transforms whose outcome depends on nothing but the seed of `reseed`."""
+
+    def __init__(self, entries: Sequence[dict[str, dict[str, Any]]]) -> None:
+        """Args: entries: one {name: arguments} per transform, as in a recipe. Raises SpecError for an unknown one."""
+        self._compose = A.Compose([_transform(name, args) for entry in entries for name, args in entry.items()])
+
+    def reseed(self, *seed: int) -> None:
+        """Start the random streams anew.
+
+        Each transform gets a stream of its own. Compose's own `seed` gives all of them the same one, and then a
+        horizontal and a vertical flip of p = 0.5 happen always together or not at all.
+        """
+        for number, transform in enumerate(self._compose.transforms):
+            state = np.random.SeedSequence([*seed, number]).generate_state(2, np.uint64)
+            transform.set_random_state(np.random.default_rng(int(state[0])), random.Random(int(state[1])))  # noqa: S311
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Transform one (H, W, C) uint8 image; the shape stays."""
+        return self._compose(image=image)["image"]
+
+
+def _transform(name: str, args: dict[str, Any]) -> A.BasicTransform:
+    known = [n for n, c in vars(A).items() if isinstance(c, type) and issubclass(c, A.BasicTransform)]
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise SpecError(f"augment: albumentations has no transform {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # albumentations only warns about an unknown argument, and ignores it
+            return getattr(A, name)(**args)
+    except (TypeError, ValueError, Warning) as error:
+        raise SpecError(f"augment.{name}: {error}") from error

@@ -1,0 +1,64 @@
+"""Training batches as pure functions of (seed, fold, epoch, batch): the same whichever worker makes them, and after a
+restart the same as without one."""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.augment import Augmentation
+
+
+class TrainingBatches(Dataset):
+    """Batches of augmented uint8 images, addressed by (epoch, batch).
+
+    Args:
+        pixels: (N, H, W, C) uint8, usually a memory map. labels: (N,) int64. rows: the training rows among them.
+        seed: what the order and the augmentations are derived from.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        augmentation: Augmentation,
+        batch_size: int,
+        seed: tuple[int, ...],
+    ) -> None:
+        self.pixels, self.labels, self.rows = pixels, labels, rows
+        self.augmentation, self.batch_size, self.seed = augmentation, min(batch_size, len(rows)), seed
+        # A last, smaller batch is left out: batch statistics of one or two images do harm, and every epoch's order differs.
+        self.per_epoch = len(rows) // self.batch_size
+        self._order: tuple[int, np.ndarray] = (-1, rows)
+
+    def __getitem__(self, position: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (B, H, W, C) uint8 and labels (B,) int64 of one batch."""
+        epoch, batch = position
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng([*self.seed, epoch]).permutation(self.rows))
+        rows = self._order[1][batch * self.batch_size : (batch + 1) * self.batch_size]
+        self.augmentation.reseed(*self.seed, epoch, batch)
+        images = np.stack([self.augmentation(self.pixels[row]) for row in rows])
+        return torch.from_numpy(images), torch.from_numpy(self.labels[rows])
+
+    def stream(self, first_epoch: int, epochs: int, workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All batches of epochs first_epoch…epochs-1, made ahead of time; the stream does not pause between epochs."""
+        positions = [(epoch, batch) for epoch in range(first_epoch, epochs) for batch in range(self.per_epoch)]
+        return iter(
+            DataLoader(
+                self,
+                sampler=positions,
+                batch_size=None,
+                num_workers=workers,
+                prefetch_factor=8 if workers else None,
+                pin_memory=torch.cuda.is_available(),
+                worker_init_fn=_single_threaded,
+            )
+        )
+
+
+def _single_threaded(_worker: int) -> None:
+    cv2.setNumThreads(0)  # workers that each start a thread per core slow one another down

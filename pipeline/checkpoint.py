@@ -1,0 +1,44 @@
+"""Checkpoints: last.pt to go on from, weights.safetensors to predict with."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from competition.errors import DataError
+from competition.files import atomic_open
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write everything that training needs to go on, atomically: the previous checkpoint stays until this one is whole."""
+    with atomic_open(path, "wb") as file:
+        torch.save(state, file)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state that `save_checkpoint` wrote, or None where there is none. Raises DataError for a damaged file."""
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise DataError(f"{path}: not a whole checkpoint ({error}). Delete it to train this fold from the start.") from error
+
+
+def save_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Write a network's parameters and buffers as safetensors, atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with atomic_open(path, "wb") as file:
+        file.write(safetensors.torch.save(tensors))
+
+
+def load_weights(path: Path, network: nn.Module) -> None:
+    """Load them into `network`. Raises DataError when the file is missing, damaged or of another network."""
+    try:
+        network.load_state_dict(safetensors.torch.load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise DataError(f"{path}: not the weights of this run's network: {error}") from error

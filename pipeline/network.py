@@ -1,0 +1,59 @@
+"""Networks by name: created through timm only, and held to the contest's rules."""
+
+import difflib
+
+import timm
+from torch import nn
+
+import models
+from competition.errors import SpecError
+from competition.spec import Rules
+from pipeline.config import Model
+from pipeline.predict import Normalise
+
+
+def is_ours(name: str) -> bool:
+    """Whether the network `name` is defined in models/, layer by layer."""
+    return timm.is_model(name) and timm.model_entrypoint(name).__module__.startswith(f"{models.__name__}.")
+
+
+def our_networks() -> list[str]:
+    return [name for name in timm.list_models() if is_ours(name)]
+
+
+def check_rules(model: Model, rules: Rules) -> None:
+    """Raise SpecError when the network does not exist or breaks a rule of the contest."""
+    if not timm.is_model(model.name):
+        near = difflib.get_close_matches(model.name, timm.list_models(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise SpecError(f"model.name: no network is called {model.name!r}{hint} Ours: {', '.join(our_networks())}")
+    if model.pretrained and not rules.pretrained:
+        raise SpecError("model.pretrained: this contest forbids pre-trained weights; set it to false")
+    if not is_ours(model.name) and not rules.predefined:
+        raise SpecError(
+            f"model.name: this contest forbids pre-defined networks such as {model.name!r}; "
+            f"use one defined in models/: {', '.join(our_networks())}"
+        )
+
+
+def create_network(model: Model, num_classes: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, Normalise]:
+    """Build the recipe's network, and the normalisation that its inputs need.
+
+    Args:
+        size: (height, width) of the images; only networks of a fixed input size are told.
+
+    Raises SpecError when the network does not take one of model.args.
+    """
+    args = dict(model.args)
+    if timm.get_pretrained_cfg_value(model.name, "fixed_input_size"):
+        args["img_size"] = size
+    try:
+        network = timm.create_model(
+            model.name, pretrained=model.pretrained, num_classes=num_classes, in_chans=channels, **args
+        )
+    except TypeError as error:
+        raise SpecError(f"model.args: {model.name} does not take them: {error}") from error
+    mean, std = network.default_cfg["mean"], network.default_cfg["std"]
+    if channels == 1:
+        mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
+    return network, Normalise(mean, std)

@@ -1,0 +1,233 @@
+"""A run on disk: one recipe with one seed, a folder per fold. Nothing here needs torch."""
+
+import fcntl
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from competition.contest import Contest, open_contest
+from competition.errors import DataError, SpecError
+from competition.files import atomic_open
+from competition.strict_yaml import build, read_yaml
+from competition.tables import Rows
+from folds.store import Split
+from pipeline.config import Recipe
+from pipeline.store import Predictions, concatenate, load_predictions
+
+PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "opencv-python", "numpy")
+KEYS = ("contest", "recipe_name", "seed", "folds_sha256", "n_folds")
+
+
+@dataclass(frozen=True)
+class Fold:
+    """The folder of one fold of a run. DONE is written last: with it, everything else is there and whole."""
+
+    number: int
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / "last.pt"
+
+    @property
+    def weights(self) -> Path:
+        return self.folder / "weights.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def oof(self) -> Path:
+        return self.folder / "oof.npz"
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / "DONE").is_file()
+
+    def result(self) -> dict[str, Any]:
+        """What DONE says: score, log_loss, epochs, seconds, images_per_second. Raises DataError when unfinished."""
+        try:
+            return json.loads((self.folder / "DONE").read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"{self.folder} is not finished; run the training command again") from error
+
+    def finish(self, result: dict[str, Any]) -> None:
+        with atomic_open(self.folder / "DONE") as file:
+            json.dump(result, file, indent=1)
+
+    def history(self) -> list[dict[str, float]]:
+        """The rows of metrics.jsonl, one per epoch. A last line cut short by a crash is left out."""
+        if not self.metrics.is_file():
+            return []
+        lines = self.metrics.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1]]  # what follows the last newline was never finished
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the fold for this process. Raises DataError when another one trains it. A killed holder lets go."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise DataError(f"{self.folder} is being trained by another process") from error
+            yield
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder and its resolved configuration."""
+
+    folder: Path
+    contest: str
+    recipe: Recipe
+    recipe_name: str
+    seed: int
+    folds_sha256: str
+    n_folds: int
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def folds(self) -> list[Fold]:
+        return [Fold(k, self.folder / f"fold{k}") for k in range(self.n_folds)]
+
+    @property
+    def unfinished(self) -> list[int]:
+        return [fold.number for fold in self.folds if not fold.done]
+
+    @property
+    def selected_on_oof(self) -> bool:
+        return self.recipe.checkpoint == "best"
+
+    def require_finished(self) -> None:
+        """Raise DataError when a fold is missing: incomplete out-of-fold predictions are of no use."""
+        if self.unfinished:
+            folds = " ".join(map(str, self.unfinished))
+            raise DataError(f"{self.folder}: folds {folds} are not finished; run its train.py command again")
+
+    def oof(self, rows: Rows, split: Split, classes: tuple[str, ...]) -> Predictions:
+        """Out-of-fold predictions of every training row, in the order of `rows`.
+
+        Raises DataError: an unfinished fold, a file of another split, or one that does not hold exactly its fold's rows.
+        """
+        self.require_finished()
+        parts = []
+        for fold in self.folds:
+            part = load_predictions(fold.oof, split.sha256)
+            parts.append(part.reordered(rows.ids[split.fold == fold.number], classes, str(fold.oof)))
+        oof = concatenate(parts).reordered(rows.ids, classes, str(self.folder))
+        if oof.labels is None or (oof.labels != rows.labels).any():
+            raise DataError(f"{self.folder}: the labels in its oof.npz files are not those of the training table")
+        return oof
+
+    def test(self, name: str, ids: Any, classes: tuple[str, ...]) -> Predictions:
+        """The predictions `name` ("test" or "holdout") of all folds together, in the order of `ids`."""
+        path = self.folder / f"{name}.npz"
+        if not path.is_file():
+            raise DataError(f"{path} does not exist. Predict first: python infer.py {self.folder}")
+        return load_predictions(path, self.folds_sha256).reordered(ids, classes, str(path))
+
+
+def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, seed: int, split: Split) -> Run:
+    """Open the run `name`, or start it by writing its config.yaml.
+
+    Raises SpecError when a run of that name has other settings or another split: its folds would not belong together.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=,-]*", name) or name in ("ensembles", "cache"):
+        raise SpecError(f"--name {name!r}: a run's name has letters, digits and . _ = , - only, and is not 'ensembles' or 'cache'")
+    folder = contest.runs / name
+    path = folder / "config.yaml"
+    settings = {
+        "contest": contest.name,
+        "recipe_name": recipe_name,
+        "seed": seed,
+        "recipe": recipe.model_dump(mode="json"),
+        "spec_sha256": contest.spec.sha256,
+        "folds_sha256": split.sha256,
+        "n_folds": split.n,
+        "classes": list(contest.spec.target.classes),
+    }
+    if path.exists():
+        old = read_yaml(path)
+        differing = [key for key in _flat(settings) if _flat(old).get(key) != _flat(settings)[key]]
+        if differing:
+            key = differing[0]
+            raise SpecError(
+                f"run {name!r} was started with another {key}: {_flat(old).get(key)!r}, now {_flat(settings)[key]!r}. "
+                f"Give the new one another name (--name), or delete {folder}."
+            )
+    else:
+        environment = {
+            "python": platform.python_version(),
+            "packages": {package: _version(package) for package in PACKAGES},
+            "git_commit": _git_commit(),
+        }
+        with atomic_open(path) as file:
+            yaml.safe_dump(settings | {"environment": environment}, file, sort_keys=False, allow_unicode=True)
+    return open_run(folder)
+
+
+def open_run(folder: Path) -> Run:
+    """Read a run from its folder. Raises SpecError or DataError when it is not one."""
+    if not (folder / "config.yaml").is_file():
+        raise DataError(f"{folder} is not a run: it has no config.yaml")
+    config = read_yaml(folder / "config.yaml")
+    recipe = build(Recipe, config["recipe"], f"{folder / 'config.yaml'}: recipe")
+    return Run(folder, recipe=recipe, **{key: config[key] for key in KEYS})
+
+
+def list_runs(contest: Contest) -> list[Run]:
+    """Every run of the contest, finished or not, by name."""
+    return [open_run(path.parent) for path in sorted(contest.runs.glob("*/config.yaml"))]
+
+
+def find_run(contest: Contest, name: str) -> Run:
+    """The run given by name or by path. Raises DataError, naming the runs there are."""
+    for folder in (contest.runs / name, Path(name)):
+        if (folder / "config.yaml").is_file():
+            return open_run(folder)
+    known = ", ".join(run.name for run in list_runs(contest)) or "none yet"
+    raise DataError(f"no run {name!r} in {contest.runs}; there are: {known}")
+
+
+def contest_of(run: Run, data: str | None) -> Contest:
+    """The contest that `run` belongs to, with `data` as its data folder (default: data/<slug>)."""
+    return open_contest(run.contest, data, str(run.folder.parent.parent))
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in tree.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The kit's commit, marked "+" when files differ from it; None outside a git checkout."""
+    here = Path(__file__).parent
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True)
+        dirty = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if dirty.stdout.strip() else "")

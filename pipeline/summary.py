@@ -1,0 +1,87 @@
+"""A run's folds side by side: as text, and as Weights & Biases runs (one group per run, one W&B run per fold)."""
+
+from contextlib import AbstractContextManager
+
+import numpy as np
+
+from competition.contest import Contest
+from competition.metrics import METRICS, log_loss
+from competition.tables import Rows
+from folds.store import Split
+from pipeline.run import Fold, Run
+from pipeline.tracking import NullTracker, Tracker, track
+
+
+def fold_table(run: Run) -> str:
+    """The finished folds' scores with their mean and standard deviation over folds, as text."""
+    results = {fold.number: fold.result() for fold in run.folds if fold.done}
+    if not results:
+        return f"{run.name}: no fold is finished"
+    metric = next(iter(results.values()))["metric"]
+    lines = [f"{'fold':>6}{metric:>12}{'log loss':>12}{'images/s':>12}{'minutes':>12}"]
+    for number, result in results.items():
+        lines.append(
+            f"{number:>6}{result['score']:>12.4f}{result['log_loss']:>12.4f}"
+            f"{result['images_per_second']:>12.0f}{result['seconds'] / 60:>12.1f}"
+        )
+    scores, losses = (np.array([result[key] for result in results.values()]) for key in ("score", "log_loss"))
+    lines.append(f"{'mean':>6}{scores.mean():>12.4f}{losses.mean():>12.4f}")
+    if len(scores) > 1:
+        lines.append(f"{'sd':>6}{scores.std(ddof=1):>12.4f}{losses.std(ddof=1):>12.4f}")
+    if run.selected_on_oof:
+        lines.append("selected on OOF: each fold's best epoch was chosen on that fold, so these scores are too good")
+    return "\n".join(lines)
+
+
+def track_fold(mode: str, contest: Contest, run: Run, fold: Fold) -> AbstractContextManager[Tracker | NullTracker]:
+    """The W&B run of one fold. Its id depends on the run and the split, so that a resumed fold goes on in it."""
+    return track(
+        mode,
+        project=contest.slug,
+        group=run.name,
+        job_type="fold",
+        run_id=f"{run.name}-{run.folds_sha256[:8]}-f{fold.number}",
+        name=f"{run.name}-f{fold.number}",
+        tags=["cv", run.recipe.model.name],
+        config=_config(run) | {"fold": fold.number},
+        folder=run.folder,
+    )
+
+
+def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Split) -> None:
+    """The W&B run that summarises a finished run: scores over all folds, confusion matrix, table of folds, OOF files."""
+    classes, metric = contest.spec.target.classes, METRICS[contest.spec.metric.name]
+    oof = run.oof(rows, split, classes)
+    results = [fold.result() for fold in run.folds]
+    scores = np.array([result["score"] for result in results])
+    columns = ["score", "log_loss", "images_per_second", "seconds"]
+    with track(
+        mode,
+        project=contest.slug,
+        group=run.name,
+        job_type="summary",
+        run_id=f"{run.name}-{run.folds_sha256[:8]}-summary",
+        name=f"{run.name}-summary",
+        tags=["summary", run.recipe.model.name],
+        config=_config(run),
+        folder=run.folder,
+    ) as tracker:
+        tracker.summarise(
+            {
+                f"oof/{metric.name}": metric(rows.labels, oof.probabilities),
+                "oof/log_loss": log_loss(rows.labels, oof.probabilities),
+                f"cv/{metric.name}_mean": float(scores.mean()),
+                f"cv/{metric.name}_sd": float(scores.std(ddof=1)),
+                "selected_on_oof": run.selected_on_oof,
+            }
+        )
+        tracker.confusion_matrix(rows.labels, oof.probabilities.argmax(axis=1), classes)
+        tracker.table(
+            "folds", ["fold", *columns], [[k, *(result[c] for c in columns)] for k, result in enumerate(results)]
+        )
+        for fold in run.folds:
+            tracker.artifact(fold.oof, f"{run.name}-f{fold.number}-oof", "oof")
+
+
+def _config(run: Run) -> dict:
+    return run.recipe.model_dump(mode="json") | {"recipe": run.recipe_name, "seed": run.seed}

@@ -1,0 +1,58 @@
+"""The architecture is a test: who may import whom."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = [p for folder in ("competition", "folds", "models", "pipeline") for p in sorted((ROOT / folder).glob("*.py"))]
+SCRIPTS = ("train", "infer", "ensemble")
+# What each package may import of the project.
+ALLOWED = {
+    "competition": {"competition"},
+    "folds": {"folds", "competition"},
+    "models": {"models"},
+    "pipeline": {"pipeline", "models", "folds", "competition"},
+}
+
+
+def imports(path: Path) -> set[str]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_packages_import_only_what_stands_below_them(path):
+    ours = imports(path) & {*ALLOWED, *SCRIPTS, "tests", "benchmarks"}
+    assert ours <= ALLOWED[path.parent.name]
+    if path.parent.name in ("competition", "folds"):
+        assert not imports(path) & {"torch", "torchvision", "timm", "kaggle", "wandb"}
+
+
+def test_ensembling_never_loads_torch():
+    modules = ["competition." + p.stem for p in MODULES if p.parent.name == "competition" and p.stem != "__main__"]
+    modules += ["folds.split", "folds.store", "folds.report", "ensemble", "pipeline.ensemble", "pipeline.report"]
+    code = f"import sys, importlib\nfor m in {modules}: importlib.import_module(m)\nassert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("command", ["train.py", "infer.py", "ensemble.py", "-m folds", "-m competition"])
+def test_commands_explain_themselves_without_loading_torch(command):
+    # An unimportable torch makes a help that needs it fail.
+    code = (
+        "import sys, runpy; sys.modules['torch'] = None; command = sys.argv.pop(1).split(); sys.argv = [command[-1], '--help']\n"
+        "runpy.run_module(command[1], run_name='__main__') if len(command) == 2 else runpy.run_path(command[0], run_name='__main__')"
+    )
+    shown = subprocess.run([sys.executable, "-c", code, command], cwd=ROOT, capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.startswith("usage:")

@@ -1,0 +1,34 @@
+import math
+
+import numpy as np
+import pytest
+
+from competition.errors import DataError
+from competition.metrics import METRICS
+
+Y = np.array([0, 0, 1, 1, 2])
+P = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4]])
+
+
+def test_accuracy_and_log_loss_by_hand():
+    assert METRICS["accuracy"](Y, P) == 4 / 5
+    assert METRICS["log_loss"](Y, P) == pytest.approx(-sum(map(math.log, [0.8, 0.3, 0.7, 0.5, 0.4])) / 5)
+    assert METRICS["log_loss"](np.array([0]), np.array([[0.0, 1.0]])) == pytest.approx(-math.log(1e-15))
+
+
+def test_auc_is_the_share_of_ordered_pairs():
+    y, score = np.array([0, 0, 1, 1, 0]), np.array([0.1, 0.4, 0.4, 0.9, 0.2])
+    pairs = [(score[i] > score[j]) + 0.5 * (score[i] == score[j]) for i in (2, 3) for j in (0, 1, 4)]
+    assert METRICS["auc"](y, np.stack([1 - score, score], axis=1)) == pytest.approx(np.mean(pairs))
+    with pytest.raises(DataError, match="does not occur"):
+        METRICS["auc"](np.zeros(3, int), np.full((3, 2), 0.5))
+
+
+def test_macro_f1_counts_an_absent_class_as_zero():
+    # Class 0: precision 1, recall 1/2. Class 1: precision 2/3, recall 1. Class 2: 1. Class 3 neither occurs nor is predicted.
+    p = np.hstack([P, np.zeros((5, 1))])
+    assert METRICS["macro_f1"](Y, p) == pytest.approx((2 / 3 + 4 / 5 + 1 + 0) / 4)
+
+
+def test_gain_is_positive_for_the_better_score():
+    assert METRICS["accuracy"].gain(0.9, 0.8) > 0 > METRICS["log_loss"].gain(0.9, 0.8)

@@ -1,0 +1,66 @@
+import pytest
+
+from competition.errors import SpecError
+from competition.spec import SPECS, Spec, list_specs, load_spec
+from competition.strict_yaml import build, parse_yaml, read_yaml
+
+
+def changed(**changes):
+    data = read_yaml(SPECS / "unibuc-deepfake.yaml")
+    for dotted, value in changes.items():
+        *parents, last = dotted.split("__")
+        node = data
+        for parent in parents:
+            node = node[parent]
+        if value is None:
+            del node[last]
+        else:
+            node[last] = value
+    return build(Spec, data, "x.yaml")
+
+
+def test_shipped_specs_load_under_both_names():
+    assert {"unibuc-deepfake", "deepfake-digits", "real-or-fake"} <= {spec.slug for spec in list_specs()}
+    assert load_spec("deepfake-classification-unibuc") == load_spec("unibuc-deepfake")
+    assert load_spec(str(SPECS / "unibuc-deepfake.yaml")).sha256 == load_spec("unibuc-deepfake").sha256
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"metric__nam": "x"}, "unknown key 'metric.nam'; did you mean 'name'?"),
+        ({"holdout__labell": "x"}, "unknown key 'holdout.labell'; did you mean 'label'?"),
+        ({"title": None}, "key 'title' is missing"),
+        ({"folds__n": "5"}, "'folds.n'"),
+        ({"folds__n": True}, "'folds.n'"),
+        ({"target__classes": [0, 1, 2]}, "target.classes"),
+        ({"target__classes": ["a", "a", "b"]}, "listed twice"),
+        ({"target__kind": "binary"}, "two classes"),
+        ({"metric__name": "acuracy"}, "unknown metric"),
+        ({"metric__direction": "minimize"}, "direction: maximize"),
+        ({"train__table": "../train.csv"}, "outside"),
+        ({"train__images": "train/x.png"}, "names no column"),
+        ({"submission__column": None}, "submission.column is missing"),
+    ],
+)
+def test_a_wrong_spec_names_the_key(changes, message):
+    with pytest.raises(SpecError, match="x.yaml") as caught:
+        changed(**changes)
+    assert message in str(caught.value)
+
+
+def test_a_misspelt_contest_is_told_the_nearest():
+    with pytest.raises(SpecError, match="did you mean 'unibuc-deepfake'"):
+        load_spec("unibuc-depfake")
+
+
+def test_yaml_means_what_it_looks_like():
+    assert parse_yaml("a: 3e-4\nb: no\nc: 1_0x\nd: 2024-01-01\ne: true", "x") == {
+        "a": 3e-4,
+        "b": "no",
+        "c": "1_0x",
+        "d": "2024-01-01",
+        "e": True,
+    }
+    with pytest.raises(SpecError, match="given twice"):
+        parse_yaml("a: 1\na: 2", "x")

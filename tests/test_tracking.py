@@ -1,0 +1,324 @@
+"""The W&B mirror, with the unmodified wandb client: against a stand-in server, offline, and with nothing that works."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+import cv2
+import numpy as np
+import pytest
+from local_wandb import LocalWandb, serving
+
+from pipeline import tracking
+
+KEY = "0123456789" * 4
+
+# wandb leaves its folders for temporary media to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def fresh_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """No settings and no key but the test's own, and a wandb that reads them anew."""
+    for name in [*(name for name in os.environ if name.startswith("WANDB_")), "http_proxy", "HTTP_PROXY"]:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    for name in ("WANDB_DATA_DIR", "WANDB_SILENT", "WANDB_ERROR_REPORTING"):  # tracking sets them: put back afterwards
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    tracking._say.cache_clear()
+    yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalWandb]:
+    with serving() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        yield server
+
+
+@pytest.fixture
+def closed_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+
+
+def mirror(mode: str, folder: Path, fold: int = 0):
+    return tracking.track(
+        mode,
+        project="contest",
+        group="cnn",
+        job_type="fold",
+        run_id=f"cnn-f{fold}",
+        name=f"cnn fold {fold}",
+        tags=["cv"],
+        config={"fold": fold, "optimizer": {"lr": 0.001}},
+        folder=folder,
+    )
+
+
+def log_epochs(tracker: tracking.NullTracker, epochs: int = 3) -> None:
+    for epoch in range(epochs):
+        tracker.log({"epoch": epoch, "train/loss": 1.0 / (epoch + 1), "val/accuracy": (0.5, 0.7, 0.6)[epoch]})
+
+
+def wandb_cli(*arguments: str | Path) -> str:
+    command = [sys.executable, "-m", "wandb", *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def offline_run(folder: Path) -> Path:
+    (run,) = (folder / "wandb").glob("offline-run-*")
+    return run
+
+
+def test_online_everything_arrives_and_the_key_is_never_shown(
+    server: LocalWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mode, reason = tracking.resolve_mode("auto")
+    assert mode == "online", reason
+    picture = tmp_path / "picture.png"
+    cv2.imwrite(str(picture), np.zeros((8, 8, 3), np.uint8))
+    file = tmp_path / "oof.npz"
+    file.write_bytes(b"predictions")
+
+    with mirror(mode, tmp_path) as tracker:
+        assert tracker.mode == "online"
+        log_epochs(tracker)
+        tracker.confusion_matrix(np.array([0, 1, 1]), np.array([0, 1, 0]), ("cat", "dog"))
+        tracker.table("mistakes", ["id", "probability"], [["a", 0.4]])
+        tracker.picture("worst", picture)
+        tracker.artifact(file, "cnn-oof", "predictions")
+        tracker.summarise({"cv/accuracy": 0.6, "selected_on_oof": False})
+    with mirror(mode, tmp_path, fold=1) as tracker:
+        log_epochs(tracker)
+
+    run = server.runs["cnn-f0"]
+    assert (run.project, run.group, run.job_type, run.name, run.tags) == (
+        "contest",
+        "cnn",
+        "fold",
+        "cnn fold 0",
+        ["cv"],
+    )
+    assert run.config["fold"] == 0
+    assert run.config["optimizer"] == {"lr": 0.001}
+    assert [row["val/accuracy"] for row in run.history if "val/accuracy" in row] == [0.5, 0.7, 0.6]
+    assert [row["epoch"] for row in run.history if "train/loss" in row] == [0, 1, 2]
+    assert run.summary["val/accuracy"] == {"max": 0.7, "last": 0.6}
+    assert run.summary["cv/accuracy"] == 0.6
+    assert run.summary["selected_on_oof"] is False
+    assert run.summary["mistakes"]["nrows"] == 1
+    assert run.summary["worst"]["format"] == "png"
+    assert "confusion" in run.config["_wandb"]["visualize"]
+    assert run.exit_code == 0
+    assert server.artifacts["cnn-oof"] == "predictions"
+    assert server.stored["cnn-oof/oof.npz"] == b"predictions"
+    assert server.runs["cnn-f1"].group == "cnn"
+    assert len(server.runs["cnn-f1"].history) == 3
+
+    shown = capfd.readouterr()
+    assert f"{server.url}/local/contest/runs/cnn-f0" in shown.err
+    assert KEY not in shown.out + shown.err + reason
+
+
+def test_exception_in_the_block_marks_the_run_as_failed(server: LocalWandb, tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), mirror("online", tmp_path) as tracker:
+        log_epochs(tracker, 1)
+        raise ZeroDivisionError
+    assert server.runs["cnn-f0"].exit_code == 1
+    assert len(server.runs["cnn-f0"].history) == 1
+
+
+def test_offline_run_is_readable_and_can_be_uploaded_later(
+    server: LocalWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with mirror("offline", tmp_path) as tracker:
+        log_epochs(tracker)
+    assert server.runs == {}
+    run = offline_run(tmp_path)
+    assert f"wandb sync {tmp_path}/wandb/offline-run-*" in capfd.readouterr().err
+
+    records = [json.loads(line) for line in wandb_cli("leet", "inspect", "--json", run).splitlines()]
+    (started,) = (record["run"] for record in records if record["type"] == "run")
+    assert (started["run_group"], started["job_type"], started["run_id"]) == ("cnn", "fold", "cnn-f0")
+    rows = [record["history"]["item"] for record in records if record["type"] == "history"]
+    assert [(row["epoch"], row["val/accuracy"]) for row in rows] == [(0, 0.5), (1, 0.7), (2, 0.6)]
+
+    wandb_cli("sync", run)
+    assert server.runs["cnn-f0"].group == "cnn"
+    assert len(server.runs["cnn-f0"].history) == 3
+    assert server.runs["cnn-f0"].exit_code == 0
+
+
+def test_all_files_of_wandb_are_below_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(name, str(home))
+    monkeypatch.chdir(home)
+    file = tmp_path / "oof.npz"
+    file.write_bytes(b"predictions")
+    with mirror("offline", tmp_path / "run") as tracker:
+        tracker.artifact(file, "cnn-oof", "predictions")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["wandb"]
+    assert any((tmp_path / "run" / "wandb" / "staged").rglob("tmp*"))
+    assert {path.suffix for path in home.rglob("*") if path.is_file()} <= {".log"}  # of wandb's service
+
+
+@pytest.mark.usefixtures("closed_port")
+def test_without_network_runs_are_offline_within_seconds(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    start = time.monotonic()
+    mode, reason = tracking.resolve_mode("online")
+    assert mode == "offline"
+    assert "cannot be reached" in reason
+    with mirror("online", tmp_path) as tracker:  # the network went away after resolve_mode
+        assert tracker.mode == "offline"
+        log_epochs(tracker)
+    assert time.monotonic() - start < 10
+    assert "no online mirror" in capfd.readouterr().err
+    assert offline_run(tmp_path)
+
+
+def test_a_server_that_refuses_means_offline(
+    server: LocalWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server.refuses = 401
+    with mirror("online", tmp_path) as tracker:
+        assert tracker.mode == "offline"
+        log_epochs(tracker)
+    assert "CommError" in capfd.readouterr().err
+    assert offline_run(tmp_path)
+
+
+def test_a_server_lost_half_way_does_not_stop_the_block(
+    server: LocalWandb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tracking, "FINISH_TIMEOUT", 1.0)
+    start = time.monotonic()
+    with mirror("online", tmp_path) as tracker:
+        server.refuses = 503
+        log_epochs(tracker)
+    assert time.monotonic() - start < 8
+    (left,) = (tmp_path / "wandb").glob("run-*/run-cnn-f0.wandb")
+    assert b"val/accuracy" in left.read_bytes()
+    assert f"wandb sync --include-online {left.parent}" in capfd.readouterr().err
+
+
+def test_an_exception_of_wandb_is_reported_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with mirror("offline", tmp_path) as tracker:
+        for _ in range(3):
+            tracker.picture("worst", tmp_path / "missing.png")
+        log_epochs(tracker)
+    assert capfd.readouterr().err.count("no longer mirrored") == 1
+
+
+def test_auto_without_a_key_is_offline_and_says_so() -> None:
+    mode, reason = tracking.resolve_mode("auto")
+    assert mode == "offline"
+    assert "no API key" in reason
+
+
+def test_key_from_netrc_counts(server: LocalWandb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY")
+    netrc = Path(os.environ["NETRC"])
+    netrc.write_text(f"machine {server.url.removeprefix('http://')}\n  login user\n  password {KEY}\n")
+    assert tracking.resolve_mode("auto")[0] == "online"
+
+
+@pytest.mark.parametrize("key", ["short", KEY + " "])
+@pytest.mark.usefixtures("closed_port")
+def test_a_malformed_key_is_not_shown(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    mode, reason = tracking.resolve_mode("auto")
+    assert mode != "online"
+    with mirror("online", tmp_path) as tracker:
+        log_epochs(tracker)
+    shown = capfd.readouterr()
+    assert key not in shown.out + shown.err + reason
+
+
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("told", ["offline", "disabled"])
+def test_what_the_user_told_wandb_holds(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", told)
+    assert tracking.resolve_mode("auto")[0] == told
+    assert tracking.resolve_mode("disabled")[0] == "disabled"
+    mode, reason = tracking.resolve_mode("online")
+    assert mode == "offline"
+    assert "WANDB_MODE" in reason
+
+
+@pytest.mark.usefixtures("server")
+def test_auto_follows_wandb_offline() -> None:
+    settings = Path(os.environ["WANDB_CONFIG_DIR"]) / "settings"
+    settings.parent.mkdir()
+    settings.write_text("[default]\nmode = offline\n")
+    assert tracking.resolve_mode("auto") == ("offline", "W&B: offline, as `wandb offline` has set it")
+
+
+def test_a_connection_that_hangs_counts_as_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = Event()
+
+    def hang(*_: object) -> None:
+        over.wait(10)
+        raise TimeoutError
+
+    monkeypatch.setattr(tracking, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(tracking, "create_connection", hang)
+    start = time.monotonic()
+    assert not tracking._reachable("https://api.wandb.ai")
+    assert time.monotonic() - start < 2
+    over.set()
+
+
+def test_behind_a_proxy_the_proxy_has_to_be_reachable(server: LocalWandb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", server.url)
+    assert tracking._reachable("https://w-and-b.invalid")
+    monkeypatch.setenv("no_proxy", "w-and-b.invalid")
+    assert not tracking._reachable("https://w-and-b.invalid")
+
+
+def test_disabled_never_imports_wandb(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from pipeline.tracking import resolve_mode, track
+
+mode, _ = resolve_mode("disabled")
+settings = dict(project="p", group="g", job_type="fold", run_id="r", name="n", tags=[], config={})
+with track(mode, **settings, folder=Path(sys.argv[1])) as tracker:
+    tracker.log({"epoch": 0})
+    tracker.summarise({"a": 1})
+    tracker.confusion_matrix([0], [0], ["a"])
+    tracker.table("t", ["a"], [[1]])
+    tracker.picture("p", Path("missing.png"))
+    tracker.artifact(Path("missing.npz"), "a", "predictions")
+assert "wandb" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code, tmp_path], check=True, cwd=Path(__file__).parent.parent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_wandb_the_mirror_is_disabled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    mode, reason = tracking.resolve_mode("auto")
+    assert mode == "disabled"
+    assert "cannot be imported" in reason
+    with mirror("online", tmp_path) as tracker:
+        log_epochs(tracker)
+    monkeypatch.delitem(sys.modules, "wandb")

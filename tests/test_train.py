@@ -1,0 +1,270 @@
+"""The commands a competitor types, on a contest of tiny images, as real processes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from competition.tables import load_train
+from folds.split import assign_folds
+from folds.store import read_folds, write_folds
+from pipeline.augment import Augmentation
+from pipeline.batches import TrainingBatches
+from pipeline.config import Schedule, load_recipe
+from pipeline.loop import learning_rate
+from pipeline.run import open_run
+from pipeline.store import load_predictions
+from tests.support import Tiny, make_contest
+
+ROOT = Path(__file__).parent.parent
+RECIPE = """
+model: {name: plain_cnn_128}
+augment: [{HorizontalFlip: {p: 0.5}}, {Rotate: {limit: 5, p: 1.0}}]
+batch_size: 8
+loss: {label_smoothing: 0.1}
+optimizer: {lr: 1e-3, weight_decay: 1e-3}
+schedule: {epochs: 3, warmup_epochs: 0.5}
+tta: [horizontal]
+"""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Tiny:
+    """A contest with its split and a recipe beside it."""
+    tiny = make_contest(tmp_path_factory.mktemp("tiny"), n_train=48, n_test=12, size=16)
+    (tiny.spec.parent / "small.yaml").write_text(RECIPE)
+    contest = tiny.contest()
+    rows = load_train(contest)
+    write_folds(contest, rows, assign_folds(rows.labels, np.arange(len(rows)), None, 3, 0))
+    return tiny
+
+
+def start(tiny: Tiny, *command: str, runs: Path | None = None) -> subprocess.Popen:
+    folders = ["--data", tiny.data, "--runs", runs or tiny.spec.parent / "runs"]
+    # One thread: results must not depend on how busy the machine is, and the tests run beside others.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error::UserWarning"}
+    line = [sys.executable, *map(str, command), "-c", str(tiny.spec), *map(str, folders)]
+    return subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(tiny: Tiny, *command: str, runs: Path | None = None, status: int = 0) -> str:
+    """Run a command to its end; return what it printed."""
+    process = start(tiny, *command, runs=runs)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == status, out + err
+    assert "Traceback" not in err
+    return out + err
+
+
+def train(tiny: Tiny, *more: str, **how) -> str:
+    return run(tiny, "train.py", "-r", str(tiny.spec.parent / "small.yaml"), "--wandb", "disabled", *more, **how)
+
+
+@pytest.fixture(scope="module")
+def trained(tiny) -> Path:
+    """The folder of a finished run, trained without interruption."""
+    said = train(tiny)
+    assert "fold 2  epoch   3/3" in said and "mean" in said
+    return tiny.contest().runs / "small-s0"
+
+
+def test_a_run_leaves_what_it_promises(tiny, trained):
+    finished = open_run(trained)
+    rows = load_train(tiny.contest())
+    split = read_folds(tiny.contest(), rows)
+    assert finished.unfinished == [] and finished.folds_sha256 == split.sha256
+    for fold in finished.folds:
+        assert [row["epoch"] for row in fold.history()] == [1, 2, 3]
+        assert {"train/loss", "val/loss", "val/accuracy", "lr", "images_per_second"} <= set(fold.history()[0])
+        oof = load_predictions(fold.oof, split.sha256)
+        assert set(oof.ids) == set(rows.ids[split.fold == fold.number])
+    oof = finished.oof(rows, split, ("cat", "dog", "owl"))
+    assert (oof.ids == rows.ids).all() and (oof.labels == rows.labels).all()
+    again = train(tiny)
+    assert again.count("is done") == 3 and "epoch" not in again
+
+
+def test_the_job_goes_on_to_a_submission(tiny, trained):
+    train(tiny, "--seed", "1", "--fold", "0", "1", "2")
+    assert "2 folds" not in run(tiny, "infer.py", "small-s0", "small-s1")
+    said = run(tiny, "ensemble.py", "--name", "both")
+    assert "these weights, nested" in said
+    folder = tiny.contest().ensembles / "both"
+    assert {path.name for path in folder.iterdir()} == {
+        *("weights.json", "oof.npz", "test.npz", "submission.csv", "report.html", "overview.png")
+    }
+    record = json.loads((folder / "weights.json").read_text())
+    assert sum(record["weights"].values()) == pytest.approx(1) and set(record["weights"]) == {"small-s0", "small-s1"}
+    blended = load_predictions(folder / "test.npz")
+    parts = {name: load_predictions(trained.parent / name / "test.npz") for name in record["weights"]}
+    mean = sum(w * parts[name].probabilities for name, w in record["weights"].items())
+    np.testing.assert_allclose(blended.probabilities, mean, atol=1e-5)
+    lines = (folder / "submission.csv").read_text().splitlines()
+    predicted = [blended.classes[c] for c in blended.probabilities.argmax(axis=1)]
+    assert lines == ["id,label", *(f"{i},{label}" for i, label in zip(blended.ids, predicted, strict=True))]
+
+
+def weights_and_oof(folder: Path) -> list[bytes]:
+    fold = open_run(folder).folds[0]
+    return [fold.weights.read_bytes(), load_predictions(fold.oof).probabilities.tobytes()]
+
+
+def test_killed_at_any_moment_it_ends_bit_for_bit_as_if_it_had_not_been(tiny, trained, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles"))
+    fold = runs / "tiny" / "small-s0" / "fold0"
+    command = ["train.py", "-r", str(tiny.spec.parent / "small.yaml"), "--wandb", "disabled", "--fold", "0"]
+    for epochs, pause in ((1, 0.0), (2, 0.05)):
+        process = start(tiny, *command, runs=runs)
+        deadline = time.monotonic() + 60
+        while not fold.joinpath("metrics.jsonl").exists() or fold.joinpath("metrics.jsonl").read_text().count("\n") < epochs:
+            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+            time.sleep(0.005)
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    # A crash in the middle of a write leaves a cut line and a stray temporary file.
+    with (fold / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "tra')
+    (fold / ".last.pt.1.tmp").write_bytes(b"half")
+    assert "epoch" in train(tiny, "--fold", "0", runs=runs)
+    assert weights_and_oof(fold.parent) == weights_and_oof(trained)
+    assert [row["epoch"] for row in open_run(fold.parent).folds[0].history()] == [1, 2, 3]
+
+
+def test_a_second_process_on_the_same_fold_is_refused(tiny, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles"))
+    (runs / "tiny" / "small-s0" / "fold0").mkdir(parents=True)
+    with open_run_lock(runs / "tiny" / "small-s0" / "fold0"):
+        assert "another process" in train(tiny, runs=runs, status=2)
+
+
+def open_run_lock(folder: Path):
+    from pipeline.run import Fold
+
+    return Fold(0, folder).locked()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--set", "optimizer.lrr=1"], "unknown key 'optimizer.lrr'; did you mean 'lr'?"),
+        (["--set", "optimizer.lr=fast"], "'optimizer.lr'"),
+        (["--set", "model.name=resnet999"], "no network is called 'resnet999'"),
+        (["--set", "augment=[{HorizontalFlop: {p: 0.5}}]"], "did you mean 'HorizontalFlip'?"),
+        (["--set", "augment=[{HorizontalFlip: {probability: 0.5}}]"], "augment.HorizontalFlip"),
+        (["--set", "schedule.epochs=4"], "started with another recipe.schedule.epochs: 3, now 4"),
+        (["--fold", "3"], "folds 0…2"),
+        (["--name", "../x"], "--name"),
+    ],
+)
+def test_a_wrong_setting_is_named_and_nothing_is_written(tiny, trained, arguments, message):
+    before = sorted(trained.parent.rglob("*"))
+    assert message in train(tiny, *arguments, status=2)
+    assert sorted(trained.parent.rglob("*")) == before
+
+
+def spoil_labels(data: Path, old: str, new: str) -> None:
+    path = data / "train.csv"
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda data: shutil.rmtree(data), "Download the data first"),
+        (lambda data: spoil_labels(data, "id,label", "name,label"), "column 'id' is missing"),
+        (lambda data: spoil_labels(data, "train005", "train004"), "id 'train004' occurs twice"),
+        (lambda data: spoil_labels(data, "train005,owl", "train005,bat"), "line 7: label 'bat'"),
+        (lambda data: (data / "train" / "train005.png").unlink(), "id 'train005' has no image"),
+        (lambda data: (data / "train" / "train005.png").write_bytes(b"no"), "train005.png: not an image"),
+        (lambda data: cut(data / "train" / "train005.png"), "train005.png: the image is empty or cut short"),
+        (lambda data: cv2.imwrite(str(data / "train" / "train005.png"), np.zeros((9, 9), np.uint8)), "set image.size"),
+    ],
+)
+def test_bad_data_stops_with_the_file_and_the_fix(tiny, tmp_path, spoil, message):
+    shutil.copytree(tiny.data, tmp_path / "data")
+    shutil.copytree(tiny.contest().runs, tmp_path / "runs" / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles"))
+    spoil(tmp_path / "data")
+    spoilt = Tiny(tiny.spec, tmp_path / "data", tiny.archive, tiny.answers)
+    assert message in train(spoilt, runs=tmp_path / "runs", status=2)
+    assert not (tmp_path / "runs" / "tiny" / "small-s0").exists()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def test_an_ensemble_over_bad_runs_is_refused(tiny, trained, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-s1", "ensembles"))
+    here = runs / "tiny" / "small-s0"
+    (here / "test.npz").unlink(missing_ok=True)
+    assert "python infer.py" in run(tiny, "ensemble.py", runs=runs, status=2)
+    shutil.copytree(here, runs / "tiny" / "cut")
+    (runs / "tiny" / "cut" / "fold1" / "DONE").unlink()
+    assert "folds 1 are not finished" in run(tiny, "ensemble.py", "cut", runs=runs, status=2)
+    assert "left out: cut" in run(tiny, "ensemble.py", runs=runs, status=2)
+    # The same rows split otherwise: every number would be too good.
+    contest = tiny.contest()
+    rows = load_train(contest)
+    other = assign_folds(rows.labels, np.arange(len(rows)), None, 3, seed=1)
+    elsewhere = type(contest)(contest.spec, contest.data, runs / "tiny")
+    write_folds(elsewhere, rows, other)
+    assert "another split" in run(tiny, "ensemble.py", "small-s0", runs=runs, status=2)
+    assert not (runs / "tiny" / "ensembles").exists()
+
+
+def test_batches_follow_from_the_seed_alone():
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    recipe = [{"HorizontalFlip": {"p": 0.5}}, {"Rotate": {"limit": 20, "p": 1.0}}]
+
+    def make(workers: int, first: int = 0) -> list[torch.Tensor]:
+        data = TrainingBatches(pixels, np.arange(40), np.arange(40), Augmentation(recipe), 8, (1, 2))
+        return [images for images, _ in data.stream(first, 2, workers)]
+
+    alone, helped, resumed = make(0), make(2), make(0, first=1)
+    assert len(alone) == 10
+    assert all(torch.equal(a, b) for a, b in zip(alone, helped, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(alone[5:], resumed, strict=True))
+
+
+def test_every_row_is_seen_once_an_epoch():
+    data = TrainingBatches(np.zeros((40, 8, 8, 3), np.uint8), np.arange(40), np.arange(4, 36), Augmentation([]), 8, (0,))
+    seen = [torch.cat([data[epoch, b][1] for b in range(4)]).tolist() for epoch in (0, 1)]
+    assert sorted(seen[0]) == sorted(seen[1]) == list(range(4, 36)) and seen[0] != seen[1]
+
+
+def test_transforms_draw_independently():
+    """albumentations' own Compose(seed=…) flips both ways together or not at all: correlation 1."""
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[0, 0] = 255
+    augmentation = Augmentation([{"HorizontalFlip": {"p": 0.5}}, {"VerticalFlip": {"p": 0.5}}])
+    augmentation.reseed(7)
+    corners = np.array([np.argwhere(augmentation(image)[..., 0])[0] for _ in range(400)])
+    assert abs(np.corrcoef(corners.T)[0, 1]) < 0.2
+    assert 0.4 < (corners[:, 0] > 0).mean() < 0.6 and 0.4 < (corners[:, 1] > 0).mean() < 0.6
+
+
+def test_learning_rate_rises_and_falls():
+    schedule = Schedule(epochs=10, warmup_epochs=1.0, final_lr=1e-5)
+    rates = [learning_rate(step, 100, schedule, 1e-3) for step in range(1000)]
+    assert rates[0] == pytest.approx(1e-3 / 101) and rates[100] == 1e-3 == max(rates)
+    assert rates[550] == pytest.approx((1e-3 + 1e-5) / 2) and rates[-1] == pytest.approx(1e-5, rel=0.01)
+
+
+def test_every_shipped_recipe_loads():
+    names = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
+    assert {"plain-cnn", "default"} <= set(names)
+    for name in names:
+        Augmentation(load_recipe(name).augment)

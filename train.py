@@ -1,0 +1,73 @@
+"""Train a recipe on the folds of a contest. Stop it whenever you like: the same command goes on where it stopped."""
+
+import argparse
+
+from competition import cli
+from competition.errors import SpecError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    cli.add_contest_arguments(parser)
+    parser.add_argument("-r", "--recipe", required=True, help="name of a recipe in recipes/, or a path to a YAML file")
+    parser.add_argument("--fold", type=int, nargs="+", metavar="K", help="which folds to train (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation (default: 0)")
+    parser.add_argument("--name", metavar="RUN", help="name of the run (default: RECIPE-sSEED)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="override keys of the recipe")
+    parser.add_argument(
+        "--wandb",
+        choices=["auto", "online", "offline", "disabled"],
+        default="auto",
+        help="where to mirror the run in Weights & Biases (default: online where you are logged in, else offline)",
+    )
+    args = parser.parse_args()
+
+    # Imported here, because torch takes seconds and --help should not.
+    from competition.metrics import METRICS
+    from competition.tables import load_train
+    from folds.store import read_folds
+    from pipeline.augment import Augmentation
+    from pipeline.cache import decoded
+    from pipeline.config import load_recipe, recipe_name
+    from pipeline.device import pick_device
+    from pipeline.loop import Task, train_fold
+    from pipeline.network import check_rules, create_network
+    from pipeline.run import create_run
+    from pipeline.summary import fold_table, track_fold, track_summary
+    from pipeline.tracking import resolve_mode
+
+    contest = cli.contest_of(args)
+    spec, recipe = contest.spec, load_recipe(args.recipe, args.set)
+    check_rules(recipe.model, spec.rules)
+    Augmentation(recipe.augment)
+    numbers = sorted(set(args.fold)) if args.fold else list(range(spec.folds.n))
+    if numbers[-1] >= spec.folds.n or numbers[0] < 0:
+        raise SpecError(f"--fold {numbers[-1]}: the contest has folds 0…{spec.folds.n - 1}")
+
+    rows = load_train(contest)
+    split = read_folds(contest, rows)
+    pixels = decoded(rows.images, recipe.image, contest.runs / "cache", "train")
+    create_network(recipe.model, len(spec.target.classes), recipe.image.channels, pixels.shape[1:3])
+    name = args.name or f"{recipe_name(args.recipe)}-s{args.seed}"
+    run = create_run(contest, name, recipe, recipe_name(args.recipe), args.seed, split)
+
+    device, (mode, reason) = pick_device(), resolve_mode(args.wandb)
+    task = Task(run, rows, split, spec.target.classes, METRICS[spec.metric.name], pixels, device)
+    print(f"{run.folder}: {recipe.model.name}, {recipe.schedule.epochs} epochs, on {device}\n{reason}")
+    for fold in (run.folds[k] for k in numbers):
+        if fold.done:
+            print(f"fold {fold.number}  is done")
+            continue
+        with fold.locked(), track_fold(mode, contest, run, fold) as tracker:
+            train_fold(task, fold, numbers, tracker)
+
+    print(fold_table(run))
+    if run.unfinished:
+        print(f"folds still to train: {' '.join(map(str, run.unfinished))}")
+    else:
+        track_summary(mode, contest, run, rows, split)
+        print(f"next: python infer.py {run.folder}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
