@@ -9,7 +9,9 @@ from competition.errors import DataError
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     cli.add_contest_arguments(parser)
-    parser.add_argument("run", nargs="*", metavar="RUN", help="candidates, by name or folder (default: every finished run)")
+    parser.add_argument(
+        "run", nargs="*", metavar="RUN", help="candidates, by name or folder (default: every finished run)"
+    )
     parser.add_argument("--name", help="the ensemble's name (default: made from its runs)")
     args = parser.parse_args()
 
@@ -36,7 +38,9 @@ def main() -> None:
     print(runs_table(contest, ensemble))
     folder = write_ensemble(contest, ensemble, rows, split, args.name or ensemble.name)
     write_report(contest, ensemble, rows, folder)
-    print(f"expect about {ensemble.honest.score:.4f} {contest.spec.metric.name} (nested OOF) of {folder / 'submission.csv'}")
+    print(
+        f"{folder / 'submission.csv'}: expect about {ensemble.honest.score:.4f} {contest.spec.metric.name} (nested OOF)"
+    )
     print(f"report: {folder / 'report.html'}")
     print(f"next: ./submit.sh -c {contest.slug}")
 

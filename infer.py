@@ -8,7 +8,9 @@ from competition import cli
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", nargs="+", metavar="RUN", help="a run's folder, runs/<slug>/<run>; or, with -c, its name")
+    parser.add_argument(
+        "run", nargs="+", metavar="RUN", help="a run's folder, runs/<slug>/<run>; or, with -c, its name"
+    )
     cli.add_contest_arguments(parser, required=False)
     args = parser.parse_args()
 

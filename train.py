@@ -9,7 +9,12 @@ from competition.errors import SpecError
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     cli.add_contest_arguments(parser)
-    parser.add_argument("-r", "--recipe", required=True, help="name of a recipe in recipes/, or a path to a YAML file")
+    parser.add_argument(
+        "-r",
+        "--recipe",
+        default="trace-resnet",
+        help="name of a recipe in recipes/, or a path to a YAML file (default: %(default)s)",
+    )
     parser.add_argument("--fold", type=int, nargs="+", metavar="K", help="which folds to train (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation (default: 0)")
     parser.add_argument("--name", metavar="RUN", help="name of the run (default: RECIPE-sSEED)")

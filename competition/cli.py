@@ -31,7 +31,7 @@ def contest_of(args: argparse.Namespace) -> Contest:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main` and exit: 0 done; 2 the user must change something; 1 anything else; 130 and 143 for SIGINT and SIGTERM.
+    """Call `main` and exit with 0 done, 2 the user must change something, 130 interrupted, 1 anything else.
 
     An error is one message on stderr; its traceback is shown only with --debug.
     """

@@ -35,7 +35,7 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
 
 
 def read_images(paths: Sequence[Path], channels: int = 3) -> Iterator[np.ndarray]:
-    """Decode many images in order, on several threads (OpenCV releases the interpreter's lock). Raises as `read_image`."""
+    """Decode images in order on several threads: OpenCV releases the interpreter's lock. Raises as `read_image`."""
     chunk = 256  # bounds how many decoded images wait in memory
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(paths), chunk):

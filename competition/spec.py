@@ -29,7 +29,7 @@ class Labelled(Strict):
 
 
 class Holdout(Labelled):
-    """A labelled file the organisers keep apart: scored separately (never trained on), or joined to the training rows."""
+    """A labelled file that is kept apart: scored separately and never trained on, or joined to the training rows."""
 
     use: Literal["score", "train"] = "score"
     optional: bool = Field(False, description="go on without it when the file is not there")
@@ -151,7 +151,7 @@ class Spec(Strict):
 
 
 def load_spec(name: str) -> Spec:
-    """Read the spec called `name`: a slug of `competition/specs/`, the contest's slug on Kaggle, or a path to a YAML file.
+    """Read the spec called `name`: a slug of `competition/specs/`, the slug on Kaggle, or a path to a YAML file.
 
     Raises SpecError: no such spec (with the nearest name), or a key that is unknown, missing or of the wrong type.
     """

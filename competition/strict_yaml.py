@@ -1,4 +1,4 @@
-"""YAML files as frozen pydantic models: an unknown key or a wrong type raises, naming the key and the nearest valid one."""
+"""YAML files as frozen pydantic models. An unknown key or a wrong type raises, naming the key and the nearest one."""
 
 import difflib
 import json
@@ -25,7 +25,7 @@ class _Loader(yaml.SafeLoader):
     """PyYAML reads `3e-4` as a string, `no` as False and takes the last of two equal keys; this loader does not."""
 
     # Each class has its own resolvers: changing SafeLoader's would change every other user's of PyYAML.
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own interface
         first: [(tag, regexp) for tag, regexp in resolvers if not tag.endswith((":float", ":bool", ":timestamp"))]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -49,7 +49,7 @@ _Loader.add_implicit_resolver(
 def parse_yaml(text: str, where: str) -> Any:
     """Read one YAML document. `where` names it in the error (SpecError)."""
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except yaml.YAMLError as error:
         raise SpecError(f"{where}: not valid YAML: {error}") from error
 

@@ -49,8 +49,8 @@ def write_submission(contest: Contest, path: Path, ids: np.ndarray, probabilitie
 def check_submission(contest: Contest, path: Path) -> int:
     """Check a submission file against the sample; return its number of rows.
 
-    Raises SubmissionError naming the file and the first bad row: other columns, ids that are missing, unknown or repeated,
-    empty or non-finite values, unknown classes, probabilities outside 0…1, rows that do not sum to 1.
+    Raises SubmissionError naming the file and the first bad row: other columns, ids that are missing, unknown or
+    repeated, empty or non-finite values, unknown classes, probabilities outside 0…1, rows that do not sum to 1.
     """
     try:
         table = read_table(path, columns_of(contest.spec))
@@ -90,7 +90,9 @@ def check_table(contest: Contest, table: pd.DataFrame, path: Path) -> None:
 def _all_rows(path: Path, ids: np.ndarray, good: np.ndarray, problem: str) -> None:
     if not good.all():
         row = int(np.argmin(good))
-        raise SubmissionError(f"{path}, line {row + 2}: id {str(ids[row])!r} {problem} ({int((~good).sum())} such rows)")
+        raise SubmissionError(
+            f"{path}, line {row + 2}: id {str(ids[row])!r} {problem} ({int((~good).sum())} such rows)"
+        )
 
 
 def _sample_ids(contest: Contest) -> np.ndarray:
@@ -101,6 +103,8 @@ def _sample_ids(contest: Contest) -> np.ndarray:
 def _same_ids(path: Path, sample_path: Path, ids: pd.Index, sample: pd.Index) -> None:
     missing, extra = sample.difference(ids, sort=False), ids.difference(sample, sort=False)
     if len(missing):
-        raise SubmissionError(f"{path}: {len(missing)} ids of {sample_path} are missing, the first is {str(missing[0])!r}")
+        raise SubmissionError(
+            f"{path}: {len(missing)} ids of {sample_path} are missing, the first is {str(missing[0])!r}"
+        )
     if len(extra):
         raise SubmissionError(f"{path}: {len(extra)} ids are not in {sample_path}, the first is {str(extra[0])!r}")

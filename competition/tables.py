@@ -17,8 +17,8 @@ from competition.spec import Holdout, Labelled, Spec, Test
 class Rows:
     """Rows of one table, in the order of the file.
 
-    ids: (N,) strings, unique. images: N paths, each an existing file. labels: (N,) int64 indices into the spec's classes,
-    or None for the test rows. groups: (N,) strings, or None where the spec names no group.
+    ids: (N,) strings, unique. images: N paths, each an existing file. labels: (N,) int64 indices into the spec's
+    classes, or None for the test rows. groups: (N,) strings, or None where the spec names no group.
     """
 
     ids: np.ndarray
@@ -128,7 +128,7 @@ def _images(contest: Contest, source: Labelled | Test, path: Path, table: pd.Dat
     images = []
     for row, values in enumerate(zip(*(table[column] for column in columns), strict=True)):
         value_of = dict(zip(columns, values, strict=True))
-        relative = re.sub(r"\{([^{}]+)\}", lambda match: value_of[match[1]], source.images)
+        relative = re.sub(r"\{([^{}]+)\}", lambda match, of=value_of: of[match[1]], source.images)
         # The table comes from outside: an id such as ../../x must not lead out of the data folder.
         if ".." in Path(relative).parts or Path(relative).is_absolute():
             raise DataError(f"{path}, line {row + 2}: image path {relative!r} leads outside the data folder")

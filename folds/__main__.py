@@ -10,8 +10,6 @@ def main() -> None:
     cli.add_contest_arguments(parser)
     contest = cli.contest_of(parser.parse_args())
 
-    import numpy as np
-
     from competition.images import fingerprints
     from competition.tables import load_holdout, load_test, load_train
     from folds.report import fold_table, leak_report, refuse_leaks

@@ -59,7 +59,9 @@ def leak_report(
     if len(contradictory):
         image = np.flatnonzero(count > 1)[contradictory[0]]
         pair = ids[inverse == image][:2]
-        lines.append(f"WARNING: {len(contradictory)} images have two different labels, for instance {pair[0]} and {pair[1]}")
+        lines.append(
+            f"WARNING: {len(contradictory)} images have two different labels, for instance {pair[0]} and {pair[1]}"
+        )
     for name, other in others.items():
         common = np.isin(other, prints).sum()
         note = " WARNING: scores on it are too good" if name == "holdout" and common else ""

@@ -26,12 +26,16 @@ def clusters_of(keys: list[np.ndarray]) -> np.ndarray:
         nodes.append(inverse + offset)
         offset += len(values)
     row, node = np.concatenate(rows), np.concatenate(nodes)
-    _, component = connected_components(coo_matrix((np.ones(len(row)), (row, node)), shape=(offset, offset)), directed=False)
+    _, component = connected_components(
+        coo_matrix((np.ones(len(row)), (row, node)), shape=(offset, offset)), directed=False
+    )
     _, first, inverse = np.unique(component[:n], return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
 
 
-def assign_folds(labels: np.ndarray, fingerprints: np.ndarray, groups: np.ndarray | None, n: int, seed: int) -> np.ndarray:
+def assign_folds(
+    labels: np.ndarray, fingerprints: np.ndarray, groups: np.ndarray | None, n: int, seed: int
+) -> np.ndarray:
     """Split rows into `n` folds with equal shares of every class.
 
     Args:

@@ -43,10 +43,16 @@ def read_folds(contest: Contest, rows: Rows) -> Split:
         raise DataError(f"{path} does not exist. Write the split first: python -m folds -c {contest.slug}")
     table = read_table(path, ["id", "fold"])
     position = pd.Index(read_ids(path, table, "id")).get_indexer(rows.ids)
-    renew = f"If the data or the spec changed on purpose, delete {path} (its runs then no longer count) and split again."
+    renew = (
+        f"If the data or the spec changed on purpose, delete {path} (its runs then no longer count) and split again."
+    )
     if (position < 0).any() or len(table) != len(rows):
         missing = rows.ids[position < 0]
-        which = f"id {str(missing[0])!r} has no fold" if len(missing) else f"{len(table) - len(rows)} ids are not in the table"
+        which = (
+            f"id {str(missing[0])!r} has no fold"
+            if len(missing)
+            else f"{len(table) - len(rows)} ids are not in the table"
+        )
         raise DataError(f"{path} is not a split of {contest.data / spec.train.table}: {which}. {renew}")
     known = table["fold"].isin([str(k) for k in range(spec.folds.n)])
     if not known.all() or table["fold"].nunique() != spec.folds.n:

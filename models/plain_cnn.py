@@ -35,7 +35,12 @@ class PlainCNN(nn.Module):
         self.head_hidden_size = hidden
         blocks = []
         for before, after in zip((in_chans, *widths), widths, strict=False):
-            blocks += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+            blocks += [
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.BatchNorm2d(after),
+                nn.ReLU(inplace=True),
+                nn.MaxPool2d(2),
+            ]
         self.features = nn.Sequential(*blocks)
         shrink = 2 ** len(widths)
         self.hidden = nn.Linear(widths[-1] * (height // shrink) * (width // shrink), hidden)

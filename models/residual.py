@@ -6,9 +6,8 @@ over the image. Hence, against an ImageNet ResNet of the same cost:
 * the stem halves the resolution once, by a learned 3x3 convolution and with no max-pool, so the first stage still
   sees patterns a few pixels wide (feed the image at its own size: shrinking it first removes them);
 * shortcuts that change resolution average 2x2 pixels before their 1x1 convolution, so no pixel is skipped;
-* global pooling makes the score independent of where in the image a trace lies, and lets training use crops.
+* global pooling makes the score hardly depend on where in the image a trace lies, and accepts any input size.
 """
-from typing import Optional, Tuple
 
 import torch
 import torch.nn as nn
@@ -16,7 +15,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, create_classifier
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 
-__all__ = ['TraceResNet']
+__all__ = ["TraceResNet"]
 
 
 class ConvNorm(nn.Sequential):
@@ -32,7 +31,7 @@ class ConvNorm(nn.Sequential):
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut."""
 
-    def __init__(self, in_chs: int, out_chs: int, stride: int = 1, drop_path: float = 0.):
+    def __init__(self, in_chs: int, out_chs: int, stride: int = 1, drop_path: float = 0.0):
         super().__init__()
         self.conv1 = ConvNorm(in_chs, out_chs, stride=stride)
         self.conv2 = ConvNorm(out_chs, out_chs, act=False)
@@ -53,14 +52,14 @@ class TraceResNet(nn.Module):
     """Stem at stride 2, then one stage of basic blocks per width; each stage after the first halves the resolution."""
 
     def __init__(
-            self,
-            num_classes: int = 1000,
-            in_chans: int = 3,
-            drop_rate: float = 0.,
-            drop_path_rate: float = 0.,
-            global_pool: str = 'avg',
-            widths: Tuple[int, ...] = (32, 64, 128, 192),
-            depths: Tuple[int, ...] = (1, 1, 1, 1),
+        self,
+        num_classes: int = 1000,
+        in_chans: int = 3,
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+        global_pool: str = "avg",
+        widths: tuple[int, ...] = (32, 64, 128, 192),
+        depths: tuple[int, ...] = (1, 1, 1, 1),
     ):
         super().__init__()
         self.num_classes = num_classes
@@ -74,20 +73,20 @@ class TraceResNet(nn.Module):
         self.stages = nn.Sequential()
         self.feature_info = []
         in_chs = widths[0]
-        for i, (width, depth) in enumerate(zip(widths, depths)):
+        for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             stage = nn.Sequential()
             for j in range(depth):
                 stage.append(BasicBlock(in_chs, width, stride=2 if i and not j else 1, drop_path=next(drop_paths)))
                 in_chs = width
             self.stages.append(stage)
-            self.feature_info.append(dict(num_chs=width, reduction=2 ** (i + 1), module=f'stages.{i}'))
+            self.feature_info.append({"num_chs": width, "reduction": 2 ** (i + 1), "module": f"stages.{i}"})
         self.reset_classifier(num_classes, global_pool)
         self.init_weights()
 
     def init_weights(self) -> None:
         for m in self.modules():
             if isinstance(m, nn.Conv2d):
-                nn.init.kaiming_normal_(m.weight, mode='fan_out', nonlinearity='relu')
+                nn.init.kaiming_normal_(m.weight, mode="fan_out", nonlinearity="relu")
         for m in self.modules():
             if isinstance(m, BasicBlock):
                 # each block starts as its shortcut, which lets the learning rate rise quickly in short runs
@@ -96,11 +95,12 @@ class TraceResNet(nn.Module):
     def get_classifier(self) -> nn.Module:
         return self.head
 
-    def reset_classifier(self, num_classes: int, global_pool: Optional[str] = None) -> None:
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
         self.num_classes = num_classes
         pool_type = global_pool if global_pool is not None else self.global_pool.pool_type
         self.global_pool, self.head_drop, self.head = create_classifier(
-            self.num_features, num_classes, pool_type=pool_type, drop_rate=self.drop_rate)
+            self.num_features, num_classes, pool_type=pool_type, drop_rate=self.drop_rate
+        )
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
@@ -116,17 +116,26 @@ class TraceResNet(nn.Module):
 
 def _cfg(**kwargs):
     return {
-        'url': '', 'num_classes': 1000, 'input_size': (3, 100, 100), 'pool_size': (7, 7), 'fixed_input_size': False,
-        'crop_pct': 1.0, 'interpolation': 'bicubic', 'mean': IMAGENET_DEFAULT_MEAN, 'std': IMAGENET_DEFAULT_STD,
-        'first_conv': 'stem.conv', 'classifier': 'head', **kwargs,
+        "url": "",
+        "num_classes": 1000,
+        "input_size": (3, 100, 100),
+        "pool_size": (7, 7),
+        "fixed_input_size": False,
+        "crop_pct": 1.0,
+        "interpolation": "bicubic",
+        "mean": IMAGENET_DEFAULT_MEAN,
+        "std": IMAGENET_DEFAULT_STD,
+        "first_conv": "stem.conv",
+        "classifier": "head",
+        **kwargs,
     }
 
 
-default_cfgs = generate_default_cfgs({'trace_resnet_s': _cfg(), 'trace_resnet_m': _cfg()})
+default_cfgs = generate_default_cfgs({"trace_resnet_s": _cfg(), "trace_resnet_m": _cfg()})
 
 
 def _create_trace_resnet(variant: str, pretrained: bool = False, **kwargs) -> TraceResNet:
-    feature_cfg = dict(out_indices=(0, 1, 2, 3), flatten_sequential=True)
+    feature_cfg = {"out_indices": (0, 1, 2, 3), "flatten_sequential": True}
     return build_model_with_cfg(TraceResNet, variant, pretrained, feature_cfg=feature_cfg, **kwargs)
 
 
@@ -136,7 +145,7 @@ def trace_resnet_s(pretrained: bool = False, **kwargs) -> TraceResNet:
 
     About the MACs of a plain 32-64-128-256 network (144 M), spent at 50x50 and below: sized for training on a CPU.
     """
-    return _create_trace_resnet('trace_resnet_s', pretrained, **kwargs)
+    return _create_trace_resnet("trace_resnet_s", pretrained, **kwargs)
 
 
 @register_model
@@ -145,5 +154,5 @@ def trace_resnet_m(pretrained: bool = False, **kwargs) -> TraceResNet:
 
     The same plan with 12 times the work, most of it still at stride 2 to 8 where the traces are: sized for a GPU.
     """
-    model_args = dict(widths=(64, 128, 256, 512), depths=(2, 3, 3, 2))
-    return _create_trace_resnet('trace_resnet_m', pretrained, **dict(model_args, **kwargs))
+    model_args = {"widths": (64, 128, 256, 512), "depths": (2, 3, 3, 2)}
+    return _create_trace_resnet("trace_resnet_m", pretrained, **{**model_args, **kwargs})

@@ -13,7 +13,7 @@ from competition.errors import SpecError
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise importing it asks the network for a newer version
 
-import albumentations as A  # noqa: E402 - the variable above must be set first
+import albumentations as A
 
 
 class Augmentation:
@@ -42,7 +42,9 @@ def _transform(name: str, args: dict[str, Any]) -> A.BasicTransform:
     known = [n for n, c in vars(A).items() if isinstance(c, type) and issubclass(c, A.BasicTransform)]
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
-        raise SpecError(f"augment: albumentations has no transform {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        raise SpecError(
+            f"augment: albumentations has no transform {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations only warns about an unknown argument, and ignores it

@@ -30,7 +30,7 @@ class TrainingBatches(Dataset):
     ) -> None:
         self.pixels, self.labels, self.rows = pixels, labels, rows
         self.augmentation, self.batch_size, self.seed = augmentation, min(batch_size, len(rows)), seed
-        # A last, smaller batch is left out: batch statistics of one or two images do harm, and every epoch's order differs.
+        # A last, smaller batch is left out: batch statistics of a few images do harm, and each epoch leaves out others.
         self.per_epoch = len(rows) // self.batch_size
         self._order: tuple[int, np.ndarray] = (-1, rows)
 

@@ -1,8 +1,8 @@
 """Weights of a soft-vote ensemble, fitted on out-of-fold predictions, and an honest estimate of what they are worth.
 
 The ensemble's probabilities are the weighted mean of its members', with weights on the simplex (none negative, sum 1).
-They minimise the log loss, whatever the contest's metric: it is convex in the weights, while accuracy is a step function
-that a search overfits.
+They minimise the log loss, whatever the contest's metric: it is convex in the weights, while accuracy is a step
+function that a search overfits.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Weights:
 
 
 def true_class(members: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Each member's probability of each row's true class, (M, N) float64: all that the log loss of a blend depends on."""
+    """Each member's probability of each row's true class, (M, N) float64: all that a blend's log loss depends on."""
     rows = np.arange(len(labels))
     return np.stack([np.clip(p[rows, labels], SMALLEST, 1.0).astype(np.float64) for p in members])
 
@@ -52,7 +52,7 @@ def convex_weights(t: np.ndarray, tolerance: float = 1e-6, steps: int = 50_000) 
 
 
 def blend(members: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """Weighted mean of the members' probabilities, (N, C) float32; each row sums to 1. Members of weight 0 are not read."""
+    """Weighted mean of the members' probabilities, (N, C) float32, whose rows sum to 1. Weight 0 counts as absent."""
     total = sum(w * p.astype(np.float64) for w, p in zip(weights, members, strict=True) if w > 0)
     return (total / total.sum(axis=1, keepdims=True)).astype(np.float32)
 

@@ -17,9 +17,9 @@ from pipeline.config import Image
 def decoded(paths: Sequence[Path], image: Image, folder: Path, name: str) -> np.ndarray:
     """All images as one read-only memory map (N, H, W, channels) uint8, RGB.
 
-    Decoded on first use into `folder`/<name>-<key>.npy. The key covers every file's path, size and modification time and
-    the recipe's image settings: a changed file or setting makes a new cache. Removing the folder is always safe. Two
-    processes may build the same cache at once: each writes its own file and the last one renamed stays.
+    Decoded on first use into `folder`/<name>-<key>.npy. The key covers every file's path, size and modification time
+    and the recipe's image settings: a changed file or setting makes a new cache. Removing the folder is always safe.
+    Two processes may build the same cache at once: each writes its own file and the last one renamed stays.
 
     Raises DataError: an unreadable image, or images of different sizes where the recipe sets none.
     """
@@ -43,7 +43,9 @@ def _build(paths: Sequence[Path], image: Image, path: Path) -> None:
     pixels = None
     try:
         decoder = read_images(paths, image.channels)
-        bar = tqdm(decoder, total=len(paths), desc=f"decoding {path.stem.rpartition('-')[0]} images", disable=None, leave=False)
+        bar = tqdm(
+            decoder, total=len(paths), desc=f"decoding {path.stem.rpartition('-')[0]} images", disable=None, leave=False
+        )
         for row, picture in enumerate(bar):
             if image.size and picture.shape[:2] != image.size:
                 height, width = image.size
@@ -61,6 +63,6 @@ def _build(paths: Sequence[Path], image: Image, path: Path) -> None:
                 )
             pixels[row] = picture
         pixels.flush()
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from competition.files import atomic_open
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write everything that training needs to go on, atomically: the previous checkpoint stays until this one is whole."""
+    """Write everything that training needs to go on. The previous checkpoint stays until this one is whole."""
     with atomic_open(path, "wb") as file:
         torch.save(state, file)
 
@@ -26,7 +26,9 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path}: not a whole checkpoint ({error}). Delete it to train this fold from the start.") from error
+        raise DataError(
+            f"{path}: not a whole checkpoint ({error}). Delete it to train this fold from the start."
+        ) from error
 
 
 def save_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:

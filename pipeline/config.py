@@ -21,7 +21,7 @@ class Model(Strict):
 
     name: str
     pretrained: bool = False
-    args: dict[str, int | float | bool | str] = {}
+    args: dict[str, int | float | bool | str] = Field(default={})
 
 
 class Image(Strict):
@@ -100,7 +100,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SpecError(f"no recipe is called {name!r}; {hint}Known: {', '.join(known)}; or give the path of a YAML file")
+        raise SpecError(
+            f"no recipe is called {name!r}; {hint}Known: {', '.join(known)}; or give the path of a YAML file"
+        )
     data = read_yaml(path)
     for override in overrides:
         _set(data, override)

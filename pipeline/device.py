@@ -29,7 +29,9 @@ def native_bfloat16(device: torch.device) -> bool:
     return "avx512_bf16" in text or "amx_bf16" in text or " bf16" in text  # the last on Arm
 
 
-def autocast(device: torch.device, precision: Literal["auto", "float32", "bfloat16"]) -> Callable[[], AbstractContextManager]:
+def autocast(
+    device: torch.device, precision: Literal["auto", "float32", "bfloat16"]
+) -> Callable[[], AbstractContextManager]:
     """A factory of contexts in which the network runs in the recipe's precision."""
     if precision == "bfloat16" or (precision == "auto" and native_bfloat16(device)):
         return lambda: torch.autocast(device.type, torch.bfloat16)

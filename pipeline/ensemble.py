@@ -31,7 +31,7 @@ class Score:
 class Ensemble:
     """A fitted ensemble.
 
-    runs: its candidates. weights: (M,) on the simplex, in their order. gap: how far the log loss may be above the optimum.
+    runs: its candidates. weights: (M,) on the simplex, in their order. gap: bound of the log loss above the optimum.
     members, oof, nested: out-of-fold probabilities (N, C) of each run, of the blend, and of the nested blend.
     in_sample: the blend's score on the rows its weights were fitted on: too good. honest: the nested blend's.
     single: each run's own score. uniform: the score of equal weights, which fits nothing.
@@ -95,7 +95,9 @@ def write_ensemble(contest: Contest, ensemble: Ensemble, rows: Rows, split: Spli
     used = [(run, w) for run, w in zip(ensemble.runs, ensemble.weights, strict=True) if w > 0]
     missing = [str(run.folder) for run, _ in used if not (run.folder / "test.npz").is_file()]
     if missing:
-        raise DataError(f"no test predictions yet of {', '.join(missing)}. Predict first: python infer.py {' '.join(missing)}")
+        raise DataError(
+            f"no test predictions yet of {', '.join(missing)}. Predict first: python infer.py {' '.join(missing)}"
+        )
     parts = [run.test("test", test.ids, spec.target.classes).probabilities for run, _ in used]
     probabilities = blend(parts, np.array([w for _, w in used]))
 

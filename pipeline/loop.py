@@ -97,14 +97,16 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: Tracker | Null
         }
         if not math.isfinite(row["train/loss"] + row["val/loss"]):
             raise DataError(
-                f"{fold.folder}: the loss is not a number any more in epoch {epoch + 1}. The checkpoint of epoch {epoch} "
-                f"stays. Lower the learning rate (--set optimizer.lr={recipe.optimizer.lr / 3:.0e}) in a new run."
+                f"{fold.folder}: the loss is not a number any more in epoch {epoch + 1}. The checkpoint of epoch "
+                f"{epoch} stays. Lower the learning rate in a new run: --set optimizer.lr={recipe.optimizer.lr / 3:.0e}"
             )
         history.append(row)
         _append(fold, row)
         tracker.log(row)
         progress.end_epoch(row, task.metric.name)
-        if recipe.checkpoint == "best" and (best is None or task.metric.gain(row[f"val/{task.metric.name}"], best["score"]) > 0):
+        if recipe.checkpoint == "best" and (
+            best is None or task.metric.gain(row[f"val/{task.metric.name}"], best["score"]) > 0
+        ):
             weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
             best = {"score": row[f"val/{task.metric.name}"], "epoch": epoch + 1, "weights": weights}
         state = {"epoch": epoch + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
@@ -140,7 +142,7 @@ def learning_rate(step: int, per_epoch: int, schedule: Schedule, peak: float) ->
 
 
 def create_optimizer(network: nn.Module, settings: Optimizer, device: torch.device) -> torch.optim.Optimizer:
-    """The recipe's optimiser. With decay: weights, biases and normalisation parameters (all vectors) are not decayed."""
+    """The recipe's optimiser. With `decay: weights`, biases and normalisation parameters (vectors) are free of it."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     free = [] if settings.decay == "all" else [p for p in parameters if p.ndim <= 1]
     decayed = [p for p in parameters if not any(p is q for q in free)]

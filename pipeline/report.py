@@ -29,14 +29,15 @@ def write_report(contest: Contest, ensemble: Ensemble, rows: Rows, folder: Path)
     metric = contest.spec.metric.name
     note = " A member's epochs were chosen on its own held-out folds: too good." if ensemble.selected_on_oof else ""
     best = ensemble.runs[ensemble.best].name
+    encoded = base64.b64encode(picture).decode()
     body = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{html.escape(contest.spec.title)}: {html.escape(folder.name)}</title><style>{STYLE}</style>
 <h1>{html.escape(contest.spec.title)}</h1>
-<p>Expect about <b>{ensemble.honest.score:.4f}</b> {metric}: the nested out-of-fold score, where each fold is blended with
-weights fitted on the other folds.{note} In sample it is {ensemble.in_sample.score:.4f}; the best single run,
+<p>Expect about <b>{ensemble.honest.score:.4f}</b> {metric}: the nested out-of-fold score, where each fold is blended
+with weights fitted on the other folds.{note} In sample it is {ensemble.in_sample.score:.4f}; the best single run,
 {html.escape(best)}, has {ensemble.single[ensemble.best].score:.4f}.</p>
-<img alt="Example images by class, out-of-fold confusion, and weights" src="data:image/png;base64,{base64.b64encode(picture).decode()}">
+<img alt="Example images by class, out-of-fold confusion, and weights" src="data:image/png;base64,{encoded}">
 <pre>{html.escape(runs_table(contest, ensemble))}</pre>
 </html>
 """
@@ -96,7 +97,9 @@ def _draw_weights(axis, ensemble: Ensemble) -> None:
     order = np.argsort(ensemble.weights, kind="stable")
     names = [ensemble.runs[i].name for i in order]
     bars = axis.barh(range(len(order)), ensemble.weights[order], color="#3b76af")
-    axis.bar_label(bars, [f"{ensemble.weights[i]:.2f}  ({ensemble.single[i].score:.4f} alone)" for i in order], fontsize=8)
+    axis.bar_label(
+        bars, [f"{ensemble.weights[i]:.2f}  ({ensemble.single[i].score:.4f} alone)" for i in order], fontsize=8
+    )
     axis.set_yticks(range(len(order)), names, fontsize=8)
     axis.set(xlim=(0, 1.25 * max(ensemble.weights)), title="weights")
     axis.title.set_fontsize(10)

@@ -24,6 +24,7 @@ from pipeline.config import Recipe
 from pipeline.store import Predictions, concatenate, load_predictions
 
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "opencv-python", "numpy")
+RESERVED = ("ensembles", "cache", "wandb")  # folders beside the runs
 KEYS = ("contest", "recipe_name", "seed", "folds_sha256", "n_folds")
 
 
@@ -121,7 +122,7 @@ class Run:
     def oof(self, rows: Rows, split: Split, classes: tuple[str, ...]) -> Predictions:
         """Out-of-fold predictions of every training row, in the order of `rows`.
 
-        Raises DataError: an unfinished fold, a file of another split, or one that does not hold exactly its fold's rows.
+        Raises DataError: an unfinished fold, a file of another split, or one that holds other rows than its fold's.
         """
         self.require_finished()
         parts = []
@@ -146,8 +147,10 @@ def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, se
 
     Raises SpecError when a run of that name has other settings or another split: its folds would not belong together.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=,-]*", name) or name in ("ensembles", "cache"):
-        raise SpecError(f"--name {name!r}: a run's name has letters, digits and . _ = , - only, and is not 'ensembles' or 'cache'")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=,-]*", name) or name in RESERVED:
+        raise SpecError(
+            f"--name {name!r}: a run's name has letters, digits and . _ = , - only, and is not one of {RESERVED}"
+        )
     folder = contest.runs / name
     path = folder / "config.yaml"
     settings = {

@@ -35,7 +35,9 @@ class Predictions:
         """Return self when sound. Raises DataError with `name` (the file) and the first bad id otherwise."""
         p, n = self.probabilities, len(self.ids)
         if p.shape != (n, len(self.classes)) or n == 0:
-            raise DataError(f"{name}: probabilities have shape {p.shape}, expected ({n}, {len(self.classes)}) and a row")
+            raise DataError(
+                f"{name}: probabilities have shape {p.shape}, expected ({n}, {len(self.classes)}) and a row"
+            )
         if len(set(self.classes)) != len(self.classes):
             raise DataError(f"{name}: a class name occurs twice in {list(self.classes)}")
         _, first, count = np.unique(self.ids, return_index=True, return_counts=True)

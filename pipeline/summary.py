@@ -44,12 +44,12 @@ def track_fold(mode: str, contest: Contest, run: Run, fold: Fold) -> AbstractCon
         name=f"{run.name}-f{fold.number}",
         tags=["cv", run.recipe.model.name],
         config=_config(run) | {"fold": fold.number},
-        folder=run.folder,
+        folder=contest.runs,
     )
 
 
 def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Split) -> None:
-    """The W&B run that summarises a finished run: scores over all folds, confusion matrix, table of folds, OOF files."""
+    """The W&B run that sums up a finished run: scores over all folds, confusion matrix, table of folds, OOF files."""
     classes, metric = contest.spec.target.classes, METRICS[contest.spec.metric.name]
     oof = run.oof(rows, split, classes)
     results = [fold.result() for fold in run.folds]
@@ -64,13 +64,13 @@ def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Spli
         name=f"{run.name}-summary",
         tags=["summary", run.recipe.model.name],
         config=_config(run),
-        folder=run.folder,
+        folder=contest.runs,
     ) as tracker:
         tracker.summarise(
             {
                 f"oof/{metric.name}": metric(rows.labels, oof.probabilities),
                 "oof/log_loss": log_loss(rows.labels, oof.probabilities),
-                f"cv/{metric.name}_mean": float(scores.mean()),
+                f"cv/{metric.name}": float(scores.mean()),
                 f"cv/{metric.name}_sd": float(scores.std(ddof=1)),
                 "selected_on_oof": run.selected_on_oof,
             }

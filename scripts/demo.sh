@@ -11,7 +11,7 @@ step() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 step python -m competition download -c $C
 step python -m folds -c $C
 step python train.py -c $C -r plain-cnn --set schedule.epochs=10
-step python train.py -c $C -r default --set schedule.epochs=10
-step python infer.py runs/$C/plain-cnn-s0 runs/$C/default-s0
+step python train.py -c $C -r trace-resnet --set schedule.epochs=10
+step python infer.py runs/$C/plain-cnn-s0 runs/$C/trace-resnet-s0
 step python ensemble.py -c $C
 step ./submit.sh -c $C

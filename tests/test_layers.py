@@ -50,8 +50,9 @@ def test_ensembling_never_loads_torch():
 def test_commands_explain_themselves_without_loading_torch(command):
     # An unimportable torch makes a help that needs it fail.
     code = (
-        "import sys, runpy; sys.modules['torch'] = None; command = sys.argv.pop(1).split(); sys.argv = [command[-1], '--help']\n"
-        "runpy.run_module(command[1], run_name='__main__') if len(command) == 2 else runpy.run_path(command[0], run_name='__main__')"
+        "import sys, runpy; sys.modules['torch'] = None\n"
+        "*module, name = sys.argv[1].split(); sys.argv = [name, '--help']\n"
+        "(runpy.run_module if module else runpy.run_path)(name, run_name='__main__')"
     )
     shown = subprocess.run([sys.executable, "-c", code, command], cwd=ROOT, capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr

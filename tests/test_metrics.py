@@ -25,7 +25,7 @@ def test_auc_is_the_share_of_ordered_pairs():
 
 
 def test_macro_f1_counts_an_absent_class_as_zero():
-    # Class 0: precision 1, recall 1/2. Class 1: precision 2/3, recall 1. Class 2: 1. Class 3 neither occurs nor is predicted.
+    # Class 0: precision 1, recall 1/2. Class 1: precision 2/3, recall 1. Class 2: 1. Class 3: in neither.
     p = np.hstack([P, np.zeros((5, 1))])
     assert METRICS["macro_f1"](Y, p) == pytest.approx((2 / 3 + 4 / 5 + 1 + 0) / 4)
 

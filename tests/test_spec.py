@@ -44,7 +44,7 @@ def test_shipped_specs_load_under_both_names():
     ],
 )
 def test_a_wrong_spec_names_the_key(changes, message):
-    with pytest.raises(SpecError, match="x.yaml") as caught:
+    with pytest.raises(SpecError, match=r"x\.yaml") as caught:
         changed(**changes)
     assert message in str(caught.value)
 
