@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
         "--answers",
         type=Path,
         metavar="FILE",
-        help="CSV with the columns id, label and perhaps Usage (Public, Private)",
+        help="CSV with the training table's id and label columns, and perhaps Usage (Public, Private)",
     )
     sub.add_argument("--port", type=int, default=0, metavar="N", help="default: any free port")
     sub.set_defaults(action=_serve)

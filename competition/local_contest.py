@@ -59,7 +59,7 @@ class LocalContest:
         """
         Args:
             archive: the zip to download.
-            answers: CSV with the columns id, label and, optionally, Usage (Public or Private).
+            answers: CSV with the training table's id and label columns and, optionally, Usage (Public or Private).
 
         Raises DataError when the answers are not usable.
         """
@@ -166,9 +166,9 @@ class _Answers:
 
 
 def _read_answers(spec: Spec, path: Path) -> _Answers:
-    table = read_table(path, ["id", "label"])
-    ids = read_ids(path, table, "id")
-    labels = pd.Index(spec.target.classes).get_indexer(table["label"])
+    table = read_table(path, [spec.train.id, spec.train.label])
+    ids = read_ids(path, table, spec.train.id)
+    labels = pd.Index(spec.target.classes).get_indexer(table[spec.train.label])
     if (labels < 0).any():
         row = int(np.argmax(labels < 0))
         raise DataError(f"{path}, line {row + 2}: label {table['label'].iloc[row]!r} is not one of the spec's classes")

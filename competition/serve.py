@@ -40,7 +40,7 @@ def serve(contest: Contest, archive: Path | None, answers: Path | None, port: in
 def _embedded(contest: Contest, state: Path) -> tuple[Path, Path]:
     if contest.slug != EMBEDDED:
         raise KitError(
-            f"only {EMBEDDED} is built in; for {contest.slug} give --zip FILE and --answers FILE (id, label[, Usage])"
+            f"only {EMBEDDED} is built in; for {contest.slug} give --zip FILE and --answers FILE"
         )
     from competition.digits import build
 
