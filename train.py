@@ -18,7 +18,9 @@ def main() -> None:
     parser.add_argument("--fold", type=int, nargs="+", metavar="K", help="which folds to train (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation (default: 0)")
     parser.add_argument("--name", metavar="RUN", help="name of the run (default: RECIPE-sSEED)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="override keys of the recipe")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override keys of the recipe"
+    )
     parser.add_argument(
         "--wandb",
         choices=["auto", "online", "offline", "disabled"],

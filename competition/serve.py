@@ -39,9 +39,7 @@ def serve(contest: Contest, archive: Path | None, answers: Path | None, port: in
 
 def _embedded(contest: Contest, state: Path) -> tuple[Path, Path]:
     if contest.slug != EMBEDDED:
-        raise KitError(
-            f"only {EMBEDDED} is built in; for {contest.slug} give --zip FILE and --answers FILE"
-        )
+        raise KitError(f"only {EMBEDDED} is built in; for {contest.slug} give --zip FILE and --answers FILE")
     from competition.digits import build
 
     return build(state / "contest")

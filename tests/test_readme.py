@@ -1,0 +1,75 @@
+"""The README's commands are typed here as they stand, on a contest of the real one's shape with a few tiny images."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+QUICK = " --set schedule.epochs=1 schedule.warmup_epochs=0 batch_size=8"
+
+
+def block(marker: str) -> list[str]:
+    """The commands of the README's code block after the comment that begins with `marker`."""
+    found = re.search(rf"<!-- {marker}.*?```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [re.sub(r"\s+#.*", "", line) for line in found[1].splitlines()]
+    return [line for line in lines if line]
+
+
+def make_archive(folder: Path) -> None:
+    """contest.zip and answers.csv with the tables of the UniBuc contest: 50 training and 10 test images of 32×32."""
+    rng = np.random.default_rng(0)
+    tables = {
+        "train": "image_id,label\n",
+        "test": "image_id\n",
+        "answers": "image_id,label\n",
+        "sample": "image_id,label\n",
+    }
+    with zipfile.ZipFile(folder / "contest.zip", "w") as archive:
+        for part, count in (("train", 50), ("test", 10)):
+            for i in range(count):
+                name, label = f"{part}-{i:03}", i % 5
+                image = rng.integers(0, 60 + 40 * label, (32, 32, 3), dtype=np.uint8)
+                archive.writestr(f"{part}/{name}.png", cv2.imencode(".png", image)[1].tobytes())
+                tables["train" if part == "train" else "answers"] += f"{name},{label}\n"
+                tables["test"] += f"{name}\n" * (part == "test")
+                tables["sample"] += f"{name},0\n" * (part == "test")
+        archive.writestr("train.csv", tables["train"])
+        archive.writestr("test.csv", tables["test"])
+        archive.writestr("sample_submission.csv", tables["sample"])
+    (folder / "answers.csv").write_text(tables["answers"])
+
+
+def test_the_walkthrough_runs_as_printed(tmp_path):
+    kit = tmp_path / "kit"
+    for name in ("competition", "folds", "models", "pipeline", "recipes"):
+        shutil.copytree(ROOT / name, kit / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("train.py", "infer.py", "ensemble.py", "submit.sh"):
+        shutil.copy(ROOT / name, kit / name)
+    make_archive(kit)
+    commands = [line + QUICK * line.startswith("python train.py") for line in block("walkthrough")]
+    assert len(commands) == 11
+    commands += [line for line in block("offline") if not line.startswith("wandb leet runs")]
+    (kit / "walkthrough.sh").write_text("set -ex\n" + "\n".join(commands) + "\n")
+
+    home = tmp_path / "home"
+    home.mkdir()
+    keep = {name: os.environ[name] for name in ("LANG", "SSL_CERT_FILE", "TMPDIR") if name in os.environ}
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    environment = keep | {"HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    serve = "-m competition serve -c unibuc-deepfake --zip contest.zip --answers answers.csv -- bash walkthrough.sh"
+    done = subprocess.run(
+        [sys.executable, *serve.split()], cwd=kit, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.search(r"accuracy +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", done.stdout)
+    ledger = (kit / "runs/unibuc-deepfake/ledger.csv").read_text()
+    assert "complete" in ledger and "first blend" in ledger
+    assert ledger.count("\n") == 2  # the dry run left no row
