@@ -57,9 +57,9 @@ def fingerprints(paths: Sequence[Path], name: str) -> np.ndarray:
 
 def _truncated(encoded: np.ndarray) -> bool:
     """OpenCV decodes a cut PNG or JPEG to a picture with a grey or black rest, and only prints a warning."""
-    head, tail = encoded[:8].tobytes(), encoded[-64:].tobytes()
+    head = encoded[:8].tobytes()
     if head.startswith(b"\x89PNG"):
-        return b"IEND" not in tail
+        return b"IEND" not in encoded.tobytes()  # anywhere, because some programs append data of their own
     if head.startswith(b"\xff\xd8"):
         return b"\xff\xd9" not in encoded[-4096:].tobytes()
     return False

@@ -171,7 +171,8 @@ def _read_answers(spec: Spec, path: Path) -> _Answers:
     labels = pd.Index(spec.target.classes).get_indexer(table[spec.train.label])
     if (labels < 0).any():
         row = int(np.argmax(labels < 0))
-        raise DataError(f"{path}, line {row + 2}: label {table['label'].iloc[row]!r} is not one of the spec's classes")
+        label = table[spec.train.label].iloc[row]
+        raise DataError(f"{path}, line {row + 2}: label {label!r} is not one of the spec's classes")
     if "Usage" not in table.columns:
         return _Answers(ids, labels, np.array([_hash_share(name) < PUBLIC_SHARE for name in ids]))
     usage = table["Usage"]

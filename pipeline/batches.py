@@ -1,6 +1,7 @@
 """Training batches as pure functions of (seed, fold, epoch, batch): the same whichever worker makes them, and after a
 restart the same as without one."""
 
+import signal
 from collections.abc import Iterator
 
 import cv2
@@ -55,10 +56,11 @@ class TrainingBatches(Dataset):
                 num_workers=workers,
                 prefetch_factor=8 if workers else None,
                 pin_memory=torch.cuda.is_available(),
-                worker_init_fn=_single_threaded,
+                worker_init_fn=_prepare_worker,
             )
         )
 
 
-def _single_threaded(_worker: int) -> None:
+def _prepare_worker(_worker: int) -> None:
     cv2.setNumThreads(0)  # workers that each start a thread per core slow one another down
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains; it ends its workers

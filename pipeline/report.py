@@ -98,7 +98,10 @@ def _draw_weights(axis, ensemble: Ensemble) -> None:
     names = [ensemble.runs[i].name for i in order]
     bars = axis.barh(range(len(order)), ensemble.weights[order], color="#3b76af")
     axis.bar_label(
-        bars, [f"{ensemble.weights[i]:.2f}  ({ensemble.single[i].score:.4f} alone)" for i in order], fontsize=8
+        bars,
+        [f"{ensemble.weights[i]:.2f}  ({ensemble.single[i].score:.4f} alone)" for i in order],
+        fontsize=8,
+        padding=3,
     )
     axis.set_yticks(range(len(order)), names, fontsize=8)
     axis.set(xlim=(0, 1.25 * max(ensemble.weights)), title="weights")

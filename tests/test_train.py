@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -245,6 +246,31 @@ def test_an_ensemble_over_bad_runs_is_refused(tiny, tmp_path):
     write_folds(elsewhere, rows, other)
     assert "another split" in run(tiny, "ensemble.py", "small-s0", runs=runs, status=2)
     assert not (runs / "tiny" / "ensembles").exists()
+
+
+def test_a_binary_contest_with_groups_and_an_official_holdout(tmp_path):
+    tiny = make_contest(tmp_path, 36, 8, ("real", "fake"), "probability", "auc", size=16)
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    text = tiny.spec.read_text().replace("folds: {n: 3, seed: 0}", "folds: {n: 3, seed: 0, group: source}")
+    holdout = 'holdout: {table: valid.csv, id: id, label: label, images: "train/{id}.png"}'
+    tiny.spec.write_text(text.replace("test:", f"{holdout}\ntest:", 1))
+    lines = (tiny.data / "train.csv").read_text().splitlines()
+    (tiny.data / "valid.csv").write_text("\n".join([lines[0], *lines[31:]]) + "\n")
+    rows = [f"{line},video{i // 3}" for i, line in enumerate(lines[1:31])]
+    (tiny.data / "train.csv").write_text("\n".join([f"{lines[0]},source", *rows]) + "\n")
+
+    subprocess.run([sys.executable, "-m", "folds", *arguments_of(tiny, None)], cwd=ROOT, check=True)
+    table = pd.read_csv(tiny.contest().folds_file)
+    assert table.groupby("group")["fold"].nunique().eq(1).all() and table["group"].nunique() == 10
+    train(tiny)
+    said = run(tiny, "infer.py", "small-s0")
+    assert "holdout auc: " in said
+    assert len(load_predictions(tiny.contest().runs / "small-s0" / "holdout.npz")) == 6
+    run(tiny, "ensemble.py", "--name", "one")
+    submission = pd.read_csv(tiny.contest().ensembles / "one" / "submission.csv")
+    fake = load_predictions(tiny.contest().ensembles / "one" / "test.npz").probabilities[:, 1]
+    assert list(submission.columns) == ["id", "label"]
+    np.testing.assert_allclose(submission["label"], fake, atol=1e-6)
 
 
 def test_batches_follow_from_the_seed_alone():
