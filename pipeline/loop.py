@@ -1,8 +1,6 @@
 """The training loop of one fold: resumable after every epoch, and the same whether it was interrupted or not."""
 
-import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +11,6 @@ import torch
 from torch import nn
 
 from competition.errors import DataError
-from competition.files import atomic_open
 from competition.metrics import Metric, log_loss
 from competition.tables import Rows
 from folds.store import Split
@@ -27,7 +24,7 @@ from pipeline.predict import Normalise, predict
 from pipeline.progress import Progress
 from pipeline.run import Fold, Run
 from pipeline.store import Predictions
-from pipeline.tracking import NullTracker, Tracker
+from pipeline.tracking import NullTracker
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,38 @@ class Task:
     device: torch.device
 
 
-def train_fold(task: Task, fold: Fold, folds: list[int], tracker: Tracker | NullTracker) -> None:
+@dataclass
+class Learner:
+    """What changes while a fold is trained: all of it is in the checkpoint.
+
+    epoch: number of finished epochs. best: score, epoch and weights of the best one, where the recipe asks for it.
+    """
+
+    network: nn.Module
+    normalise: Normalise
+    optimizer: torch.optim.Optimizer
+    epoch: int = 0
+    best: dict[str, Any] | None = None
+
+    def save(self, fold: Fold) -> None:
+        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        save_checkpoint(fold.checkpoint, state | {"epoch": self.epoch, "best": self.best})
+
+    def resume(self, fold: Fold, device: torch.device) -> None:
+        """Go on from the fold's checkpoint, if it has one. Raises DataError when it is damaged."""
+        if state := load_checkpoint(fold.checkpoint, device):
+            self.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.epoch, self.best = state["epoch"], state["best"]
+            print(f"fold {fold.number}  continues after epoch {self.epoch}")
+
+    def keep_if_best(self, score: float, metric: Metric) -> None:
+        if self.best is None or metric.gain(score, self.best["score"]) > 0:
+            weights = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+            self.best = {"score": score, "epoch": self.epoch, "weights": weights}
+
+
+def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -> None:
     """Train one fold to the end, going on from its last checkpoint, and write everything that DONE promises.
 
     The order of the images, their augmentation and the dropout of an epoch follow from (seed, fold, epoch) alone, so
@@ -54,82 +82,76 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: Tracker | Null
 
     Raises DataError when the loss stops being a number; the last good checkpoint stays.
     """
-    recipe, seed = task.run.recipe, (task.run.seed, fold.number)
-    training = np.flatnonzero(task.split.fold != fold.number)
+    recipe, seed, metric = task.run.recipe, (task.run.seed, fold.number), task.metric
     held_out = np.flatnonzero(task.split.fold == fold.number)
+    training = np.flatnonzero(task.split.fold != fold.number)
+    labels = task.rows.labels[held_out]
 
     torch.manual_seed(_seed(*seed))
-    network, normalise = create_network(recipe.model, len(task.classes), recipe.image.channels, task.pixels.shape[1:3])
-    network.to(task.device, memory_format=torch.channels_last)
-    normalise.to(task.device)
-    optimizer = create_optimizer(network, recipe.optimizer, task.device)
+    learner = create_learner(task)
+    learner.resume(fold, task.device)
+    history = [row for row in fold.history() if row["epoch"] <= learner.epoch]
+    fold.write_history(history)
+
     augmentation = Augmentation(recipe.augment)
     batches = TrainingBatches(task.pixels, task.rows.labels, training, augmentation, recipe.batch_size, seed)
-
-    start, best = 0, None
-    if state := load_checkpoint(fold.checkpoint, task.device):
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        start, best = state["epoch"], state["best"]
-        print(f"fold {fold.number}  continues after epoch {start}")
-    history = [row for row in fold.history() if row["epoch"] <= start]
-    _write_history(fold, history)
-
-    epochs = recipe.schedule.epochs
-    stream = batches.stream(start, epochs, augmentation_workers(task.device))
-    progress = Progress(fold.number, folds, epochs, batches.per_epoch)
-    for epoch in range(start, epochs):
+    stream = batches.stream(learner.epoch, recipe.schedule.epochs, augmentation_workers(task.device))
+    progress = Progress(fold.number, folds, recipe.schedule.epochs, batches.per_epoch)
+    for epoch in range(learner.epoch, recipe.schedule.epochs):
         torch.manual_seed(_seed(*seed, epoch))
-        clock = time.monotonic()
+        began = time.monotonic()
         progress.start_epoch(epoch)
-        loss = _train_epoch(task, network, normalise, optimizer, batches, stream, epoch, progress)
+        loss = _train_epoch(task, learner, batches, stream, progress)
         trained = time.monotonic()
-        network.eval()
-        probabilities = predict([network], normalise, task.pixels, recipe, task.device, held_out)
-        row = {
-            "epoch": epoch + 1,
-            "train/loss": loss,
-            "val/loss": log_loss(task.rows.labels[held_out], probabilities),
-            f"val/{task.metric.name}": task.metric(task.rows.labels[held_out], probabilities),
-            "lr": optimizer.param_groups[0]["lr"],
-            "images_per_second": batches.per_epoch * batches.batch_size / (trained - clock),
-            "seconds": time.monotonic() - clock,
-        }
-        if not math.isfinite(row["train/loss"] + row["val/loss"]):
+        probabilities = _predict(task, learner, held_out)
+        val_loss = log_loss(labels, probabilities)
+        if not math.isfinite(loss + val_loss):
             raise DataError(
                 f"{fold.folder}: the loss is not a number any more in epoch {epoch + 1}. The checkpoint of epoch "
                 f"{epoch} stays. Lower the learning rate in a new run: --set optimizer.lr={recipe.optimizer.lr / 3:.0e}"
             )
+        row = {
+            "epoch": epoch + 1,
+            "train/loss": loss,
+            "val/loss": val_loss,
+            f"val/{metric.name}": metric(labels, probabilities),
+            "lr": learner.optimizer.param_groups[0]["lr"],
+            "images_per_second": batches.per_epoch * batches.batch_size / (trained - began),
+            "seconds": time.monotonic() - began,
+        }
         history.append(row)
-        _append(fold, row)
+        fold.append_history(row)
+        learner.epoch = epoch + 1
+        if recipe.checkpoint == "best":
+            learner.keep_if_best(row[f"val/{metric.name}"], metric)
+        learner.save(fold)
         tracker.log(row)
-        progress.end_epoch(row, task.metric.name)
-        if recipe.checkpoint == "best" and (
-            best is None or task.metric.gain(row[f"val/{task.metric.name}"], best["score"]) > 0
-        ):
-            weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-            best = {"score": row[f"val/{task.metric.name}"], "epoch": epoch + 1, "weights": weights}
-        state = {"epoch": epoch + 1, "network": network.state_dict(), "optimizer": optimizer.state_dict(), "best": best}
-        save_checkpoint(fold.checkpoint, state)
+        progress.end_epoch(row, metric.name)
 
-    if best is not None:
-        network.load_state_dict(best["weights"])
-    network.eval()
-    probabilities = predict([network], normalise, task.pixels, recipe, task.device, held_out)
-    labels = task.rows.labels[held_out]
-    save_weights(fold.weights, network.state_dict())
+    if learner.best is not None:
+        learner.network.load_state_dict(learner.best["weights"])
+    probabilities = _predict(task, learner, held_out)
+    save_weights(fold.weights, learner.network.state_dict())
     Predictions(task.rows.ids[held_out], task.classes, probabilities, task.split.sha256, labels).save(fold.oof)
     fold.finish(
         {
-            "metric": task.metric.name,
-            "score": task.metric(labels, probabilities),
+            "metric": metric.name,
+            "score": metric(labels, probabilities),
             "log_loss": log_loss(labels, probabilities),
-            "epochs": epochs,
+            "epochs": learner.epoch,
             "seconds": sum(row["seconds"] for row in history),
             "images_per_second": float(np.median([row["images_per_second"] for row in history])),
             "selected_on_oof": task.run.selected_on_oof,
         }
     )
+
+
+def create_learner(task: Task) -> Learner:
+    """The recipe's network, on the task's device, and its optimiser. Weights follow from torch's random state."""
+    recipe = task.run.recipe
+    network, normalise = create_network(recipe.model, len(task.classes), recipe.image.channels, task.pixels.shape[1:3])
+    network.to(task.device, memory_format=torch.channels_last)
+    return Learner(network, normalise.to(task.device), create_optimizer(network, recipe.optimizer, task.device))
 
 
 def learning_rate(step: int, per_epoch: int, schedule: Schedule, peak: float) -> float:
@@ -155,47 +177,37 @@ def create_optimizer(network: nn.Module, settings: Optimizer, device: torch.devi
 
 def _train_epoch(
     task: Task,
-    network: nn.Module,
-    normalise: Normalise,
-    optimizer: torch.optim.Optimizer,
+    learner: Learner,
     batches: TrainingBatches,
     stream: Iterator[tuple[torch.Tensor, torch.Tensor]],
-    epoch: int,
     progress: Progress,
 ) -> float:
     """One pass over the training rows; returns the mean loss."""
     recipe = task.run.recipe
     criterion = nn.CrossEntropyLoss(label_smoothing=recipe.loss.label_smoothing)
     context = autocast(task.device, recipe.precision)
-    network.train()
+    learner.network.train()
     total = torch.zeros((), device=task.device)  # summed on the device: reading it every step would stall a GPU
     for batch in range(batches.per_epoch):
         images, labels = (tensor.to(task.device, non_blocking=True) for tensor in next(stream))
-        step = epoch * batches.per_epoch + batch
-        for group in optimizer.param_groups:
+        step = learner.epoch * batches.per_epoch + batch
+        for group in learner.optimizer.param_groups:
             group["lr"] = learning_rate(step, batches.per_epoch, recipe.schedule, recipe.optimizer.lr)
         with context():
-            logits = network(normalise(images))
+            logits = learner.network(learner.normalise(images))
         loss = criterion(logits.float(), labels)
         loss.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        learner.optimizer.step()
+        learner.optimizer.zero_grad(set_to_none=True)
         total += loss.detach()
         progress.step(loss.detach(), len(labels))
     return float(total) / batches.per_epoch
 
 
+def _predict(task: Task, learner: Learner, rows: np.ndarray) -> np.ndarray:
+    learner.network.eval()
+    return predict([learner.network], learner.normalise, task.pixels, task.run.recipe, task.device, rows)
+
+
 def _seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-def _write_history(fold: Fold, rows: list[dict[str, Any]]) -> None:
-    with atomic_open(fold.metrics) as file:
-        file.writelines(json.dumps(row) + "\n" for row in rows)
-
-
-def _append(fold: Fold, row: dict[str, Any]) -> None:
-    with fold.metrics.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-        file.flush()
-        os.fsync(file.fileno())

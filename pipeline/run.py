@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import platform
 import re
 import subprocess
@@ -72,6 +73,17 @@ class Fold:
             return []
         lines = self.metrics.read_text().split("\n")
         return [json.loads(line) for line in lines[:-1]]  # what follows the last newline was never finished
+
+    def write_history(self, rows: list[dict[str, float]]) -> None:
+        with atomic_open(self.metrics) as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+    def append_history(self, row: dict[str, float]) -> None:
+        """Add an epoch's row; once this returns, a crash does not lose it."""
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from competition.metrics import METRICS, log_loss
 from competition.tables import Rows
 from folds.store import Split
 from pipeline.run import Fold, Run
-from pipeline.tracking import NullTracker, Tracker, track
+from pipeline.tracking import NullTracker, track
 
 
 def fold_table(run: Run) -> str:
@@ -33,7 +33,7 @@ def fold_table(run: Run) -> str:
     return "\n".join(lines)
 
 
-def track_fold(mode: str, contest: Contest, run: Run, fold: Fold) -> AbstractContextManager[Tracker | NullTracker]:
+def track_fold(mode: str, contest: Contest, run: Run, fold: Fold) -> AbstractContextManager[NullTracker]:
     """The W&B run of one fold. Its id depends on the run and the split, so that a resumed fold goes on in it."""
     return track(
         mode,

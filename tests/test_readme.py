@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -55,7 +56,9 @@ def test_the_walkthrough_runs_as_printed(tmp_path):
     make_archive(kit)
     commands = [line + QUICK * line.startswith("python train.py") for line in block("walkthrough")]
     assert len(commands) == 11
-    commands += [line for line in block("offline") if not line.startswith("wandb leet runs")]
+    offline = [line for line in block("offline") if not line.startswith("wandb leet runs")]
+    old = tuple(map(int, version("wandb").split(".")[:2])) < (0, 31)
+    commands += [line for line in offline if not (old and "inspect" in line)]
     (kit / "walkthrough.sh").write_text("set -ex\n" + "\n".join(commands) + "\n")
 
     home = tmp_path / "home"
