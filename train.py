@@ -36,7 +36,7 @@ def main() -> None:
     from pipeline.augment import Augmentation
     from pipeline.cache import decoded
     from pipeline.config import load_recipe, recipe_name
-    from pipeline.device import pick_device
+    from pipeline.device import prepare_device
     from pipeline.loop import Task, train_fold
     from pipeline.network import check_rules, create_network
     from pipeline.run import create_run
@@ -58,7 +58,7 @@ def main() -> None:
     name = args.name or f"{recipe_name(args.recipe)}-s{args.seed}"
     run = create_run(contest, name, recipe, recipe_name(args.recipe), args.seed, split)
 
-    device, (mode, reason) = pick_device(), resolve_mode(args.wandb)
+    device, (mode, reason) = prepare_device(), resolve_mode(args.wandb)
     task = Task(run, rows, split, spec.target.classes, METRICS[spec.metric.name], pixels, device)
     print(f"{run.folder}: {recipe.model.name}, {recipe.schedule.epochs} epochs, on {device}\n{reason}")
     for fold in (run.folds[k] for k in numbers):

@@ -6,7 +6,7 @@ from competition.contest import Contest
 from competition.tables import Rows
 from pipeline.cache import decoded
 from pipeline.checkpoint import load_weights
-from pipeline.device import pick_device
+from pipeline.device import prepare_device
 from pipeline.network import create_network
 from pipeline.predict import predict
 from pipeline.run import Run
@@ -22,7 +22,7 @@ def predict_run(contest: Contest, run: Run, part: str, rows: Rows) -> Prediction
     Raises DataError: an unfinished fold, unreadable images, or damaged weights.
     """
     run.require_finished()
-    classes, recipe, device = contest.spec.target.classes, run.recipe, pick_device()
+    classes, recipe, device = contest.spec.target.classes, run.recipe, prepare_device()
     pixels = decoded(rows.images, recipe.image, contest.runs / "cache", part)
     networks = []
     for fold in run.folds:

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import platform
 import runpy
 import shutil
 import signal
@@ -304,6 +305,20 @@ def test_transforms_draw_independently():
     corners = np.array([np.argwhere(augmentation(image)[..., 0])[0] for _ in range(400)])
     assert abs(np.corrcoef(corners.T)[0, 1]) < 0.2
     assert 0.4 < (corners[:, 0] > 0).mean() < 0.6 and 0.4 < (corners[:, 1] > 0).mean() < 0.6
+
+
+@pytest.mark.skipif(sys.platform != "linux" or platform.libc_ver()[0] != "glibc", reason="glibc's allocator is meant")
+def test_a_step_does_not_map_its_memory_anew():
+    code = (
+        "import resource, torch; from pipeline.device import prepare_device; prepare_device()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "torch.empty(10_000_000).fill_(1); before = faults()\n"
+        "for _ in range(10): torch.empty(10_000_000).fill_(1)\n"
+        "print(faults() - before)"
+    )
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert int(done.stdout) < 5000  # 40 MB are 10,000 pages, ten times over 100,000
 
 
 def test_learning_rate_rises_and_falls():
