@@ -24,8 +24,8 @@ def prepare_device() -> torch.device:
 def _keep_freed_memory() -> None:
     """Have glibc reuse freed memory instead of giving it back to the system.
 
-    By default every large activation is mapped, zeroed page by page and unmapped again in each step, which costs a
-    training on the CPU a tenth of its time or more. The process then keeps its peak, which it needs in every step anyway.
+    By default every large activation is mapped, zeroed page by page and unmapped again in each step, which costs
+    training on the CPU a tenth of its time or more. The process then keeps its peak, which every step needs.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(libc, "mallopt"):
