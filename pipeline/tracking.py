@@ -212,17 +212,19 @@ def _init(mode: str, settings: dict[str, Any], folder: Path) -> Tracker:
     folder.mkdir(parents=True, exist_ok=True)
     # Where tables and artifacts wait to be uploaded; the default is in the user's home.
     os.environ["WANDB_DATA_DIR"] = str(folder / "wandb" / "staged")
-    how = wandb.Settings(
-        init_timeout=INIT_TIMEOUT,
-        finish_timeout=FINISH_TIMEOUT,
-        finish_timeout_raises=True,  # silent, it would not say that something waits for `wandb sync`
-        console="off",
-        silent=True,
-        save_code=False,
-        disable_code=True,
-        disable_git=True,
-        x_transaction_log_flush_interval=1,  # a killed process then loses one row, not 15 seconds of them
-    )
+    wanted = {
+        "init_timeout": INIT_TIMEOUT,
+        "finish_timeout": FINISH_TIMEOUT,
+        "finish_timeout_raises": True,  # silent, it would not say that something waits for `wandb sync`
+        "console": "off",
+        "silent": True,
+        "save_code": False,
+        "disable_code": True,
+        "disable_git": True,
+        "x_transaction_log_flush_interval": 1,  # a killed process then loses one row, not 15 seconds of them
+    }
+    # Some of these are younger than the oldest wandb that is good enough.
+    how = wandb.Settings(**{name: value for name, value in wanted.items() if name in wandb.Settings.model_fields})
     run = wandb.init(mode=mode, dir=folder, resume="allow", settings=how, **settings)
     if mode == "online":
         _say(f"W&B: {run.name} is at {run.url}")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 
@@ -18,6 +19,7 @@ from local_wandb import LocalWandb, serving
 from pipeline import tracking
 
 KEY = "0123456789" * 4
+INSPECTABLE = tuple(map(int, version("wandb").split(".")[:2])) >= (0, 31)
 
 # wandb leaves its folders for temporary media to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
@@ -142,6 +144,7 @@ def test_exception_in_the_block_marks_the_run_as_failed(server: LocalWandb, tmp_
     assert len(server.runs["cnn-f0"].history) == 1
 
 
+@pytest.mark.skipif(not INSPECTABLE, reason="wandb leet inspect --json came with wandb 0.31")
 def test_offline_run_is_readable_and_can_be_uploaded_later(
     server: LocalWandb, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
