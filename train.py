@@ -61,18 +61,20 @@ def main() -> None:
     device, (mode, reason) = prepare_device(), resolve_mode(args.wandb)
     task = Task(run, rows, split, spec.target.classes, METRICS[spec.metric.name], pixels, device)
     print(f"{run.folder}: {recipe.model.name}, {recipe.schedule.epochs} epochs, on {device}\n{reason}")
-    for fold in (run.folds[k] for k in numbers):
+    to_train = [run.folds[k] for k in numbers if not run.folds[k].done]
+    for fold in run.folds:
         if fold.done:
             print(f"fold {fold.number}  is done")
-            continue
+    for fold in to_train:
         with fold.locked(), track_fold(mode, contest, run, fold) as tracker:
-            train_fold(task, fold, numbers, tracker)
+            train_fold(task, fold, [each.number for each in to_train], tracker)
 
     print(fold_table(run))
     if run.unfinished:
         print(f"folds still to train: {' '.join(map(str, run.unfinished))}")
     else:
-        track_summary(mode, contest, run, rows, split)
+        if to_train:  # otherwise it was mirrored when the last of them ended
+            track_summary(mode, contest, run, rows, split)
         print(f"next: python infer.py {run.folder}")
 
 
