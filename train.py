@@ -38,7 +38,7 @@ def main() -> None:
     from pipeline.config import load_recipe, recipe_name
     from pipeline.device import prepare_device
     from pipeline.loop import Task, train_fold
-    from pipeline.network import check_rules, create_network
+    from pipeline.network import check_network, check_rules
     from pipeline.run import create_run
     from pipeline.summary import fold_table, track_fold, track_summary
     from pipeline.tracking import resolve_mode
@@ -54,7 +54,7 @@ def main() -> None:
     rows = load_train(contest)
     split = read_folds(contest, rows)
     pixels = decoded(rows.images, recipe.image, contest.runs / "cache", "train")
-    create_network(recipe.model, len(spec.target.classes), recipe.image.channels, pixels.shape[1:3])
+    check_network(recipe, len(spec.target.classes), pixels.shape[1:3])
     name = args.name or f"{recipe_name(args.recipe)}-s{args.seed}"
     run = create_run(contest, name, recipe, recipe_name(args.recipe), args.seed, split)
 

@@ -1,12 +1,24 @@
 """What all commands share: the contest's arguments, readable errors, and the exit status."""
 
 import argparse
+import errno
 import sys
 import traceback
 from collections.abc import Callable
 
 from competition.contest import Contest, open_contest
-from competition.errors import KitError
+from competition.errors import KitError, Terminated
+from competition.interrupt import raise_on_sigterm
+
+_SPACE, _RIGHTS = "Free some space there, or point --runs to another disk", "Give yourself the right to it"
+UNWRITABLE = {  # what the user can do about a file that cannot be written or read
+    errno.ENOSPC: _SPACE,
+    errno.EDQUOT: _SPACE,
+    errno.EFBIG: "Raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "Point --runs to a folder that can be written",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+}
 
 
 def add_contest_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
@@ -31,24 +43,30 @@ def contest_of(args: argparse.Namespace) -> Contest:
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main` and exit with 0 done, 2 the user must change something, 130 interrupted, 1 anything else.
+    """Call `main` and exit with 0 done, 2 the user must change something, 130 Ctrl-C, 143 SIGTERM, 1 anything else.
 
     An error is one message on stderr; its traceback is shown only with --debug.
     """
     debug = "--debug" in sys.argv
+    raise_on_sigterm()
     try:
         main()
     except KeyboardInterrupt:
         sys.exit(_say("interrupted; the same command continues where it stopped", 130))
+    except Terminated:
+        sys.exit(_say("terminated; the same command continues where it stopped", 143))
     except Exception as error:
         if debug:
             traceback.print_exc()
         if isinstance(error, KitError):
             sys.exit(_say(str(error), 2))
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            where = f"{error.filename}: " if error.filename else ""
+            sys.exit(_say(f"{where}{error.strerror}. {UNWRITABLE[error.errno]}, then give the same command again", 2))
         hint = "" if debug else " (--debug shows where)"
         sys.exit(_say(f"{type(error).__name__}: {error}{hint}", 1))
 
 
 def _say(message: str, status: int) -> int:
-    print(f"error: {message}" if status != 130 else message, file=sys.stderr)
+    print(message if status > 128 else f"error: {message}", file=sys.stderr)
     return status

@@ -28,3 +28,7 @@ class SubmissionError(KitError):
 
 class KaggleError(KitError):
     pass
+
+
+class Terminated(BaseException):
+    """SIGTERM came: end now, in order."""

@@ -28,6 +28,9 @@ def atomic_open(path: Path, mode: str = "w") -> Iterator[IO]:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk is noticed by write, which knows no name
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

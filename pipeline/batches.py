@@ -38,16 +38,20 @@ class TrainingBatches(Dataset):
     def __getitem__(self, position: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (B, H, W, C) uint8 and labels (B,) int64 of one batch."""
         epoch, batch = position
-        if self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng([*self.seed, epoch]).permutation(self.rows))
-        rows = self._order[1][batch * self.batch_size : (batch + 1) * self.batch_size]
+        rows = self.rows_of(epoch, batch)
         self.augmentation.reseed(*self.seed, epoch, batch)
         images = np.stack([self.augmentation(self.pixels[row]) for row in rows])
         return torch.from_numpy(images), torch.from_numpy(self.labels[rows])
 
-    def stream(self, first_epoch: int, epochs: int, workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All batches of epochs first_epoch…epochs-1, made ahead of time; the stream does not pause between epochs."""
-        positions = [(epoch, batch) for epoch in range(first_epoch, epochs) for batch in range(self.per_epoch)]
+    def rows_of(self, epoch: int, batch: int) -> np.ndarray:
+        """The rows (B,) that one batch is made of."""
+        if self._order[0] != epoch:
+            self._order = (epoch, np.random.default_rng([*self.seed, epoch]).permutation(self.rows))
+        return self._order[1][batch * self.batch_size : (batch + 1) * self.batch_size]
+
+    def stream(self, epoch: int, batch: int, epochs: int, workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All batches from (epoch, batch) to the end of epoch `epochs` - 1, made ahead of time without a pause."""
+        positions = [divmod(n, self.per_epoch) for n in range(epoch * self.per_epoch + batch, epochs * self.per_epoch)]
         return iter(
             DataLoader(
                 self,
@@ -63,4 +67,5 @@ class TrainingBatches(Dataset):
 
 def _prepare_worker(_worker: int) -> None:
     cv2.setNumThreads(0)  # workers that each start a thread per core slow one another down
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains; it ends its workers
+    for number in (signal.SIGINT, signal.SIGTERM):  # often sent to the whole group; the trainer ends its workers
+        signal.signal(number, signal.SIG_IGN)

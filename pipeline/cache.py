@@ -1,7 +1,7 @@
 """Images decoded once into a memory-mapped array, so that no epoch waits for a decoder."""
 
 import hashlib
-import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from competition.errors import DataError
+from competition.files import atomic_open
 from competition.images import read_images
 from pipeline.config import Image
 
@@ -26,7 +27,12 @@ def decoded(paths: Sequence[Path], image: Image, folder: Path, name: str) -> np.
     path = folder / f"{name}-{_key(paths, image)}.npy"
     if not path.is_file():
         _build(paths, image, path)
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:  # cut short, or written over by something else
+        print(f"{path} is damaged ({error}); decoding the images again", file=sys.stderr)
+        _build(paths, image, path)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _key(paths: Sequence[Path], image: Image) -> str:
@@ -38,31 +44,29 @@ def _key(paths: Sequence[Path], image: Image) -> str:
 
 
 def _build(paths: Sequence[Path], image: Image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pixels = None
-    try:
-        decoder = read_images(paths, image.channels)
-        bar = tqdm(
-            decoder, total=len(paths), desc=f"decoding {path.stem.rpartition('-')[0]} images", disable=None, leave=False
-        )
-        for row, picture in enumerate(bar):
-            if image.size and picture.shape[:2] != image.size:
-                height, width = image.size
-                shrinking = height < picture.shape[0] and width < picture.shape[1]
-                how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-                picture = cv2.resize(picture, (width, height), interpolation=how).reshape(height, width, -1)
-            if pixels is None:
-                shape = (len(paths), *picture.shape)
-                pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-            elif picture.shape != pixels.shape[1:]:
+    title = f"decoding {path.stem.rpartition('-')[0]} images"
+    bar = tqdm(read_images(paths, image.channels), total=len(paths), desc=title, disable=None, leave=False)
+    shape = None
+    # Written image by image, not through a memory map: on a full disk that would end this process without a word.
+    with atomic_open(path, "wb") as file:
+        for number, picture in enumerate(bar):
+            picture = _resized(picture, image.size)
+            if shape is None:
+                shape = picture.shape
+                header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+            elif picture.shape != shape:
                 raise DataError(
-                    f"{paths[row]} is {picture.shape[0]}×{picture.shape[1]}, {paths[0]} is "
-                    f"{pixels.shape[1]}×{pixels.shape[2]}: set image.size in the recipe, for instance "
-                    f"--set image.size=[{pixels.shape[1]},{pixels.shape[2]}]"
+                    f"{paths[number]} is {picture.shape[0]}×{picture.shape[1]}, {paths[0]} is {shape[0]}×{shape[1]}: "
+                    f"set image.size in the recipe, for instance --set image.size=[{shape[0]},{shape[1]}]"
                 )
-            pixels[row] = picture
-        pixels.flush()
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+            file.write(picture.tobytes())
+
+
+def _resized(picture: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:
+    if size is None or picture.shape[:2] == size:
+        return picture
+    height, width = size
+    shrinking = height < picture.shape[0] and width < picture.shape[1]
+    how = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
+    return cv2.resize(picture, (width, height), interpolation=how).reshape(height, width, -1)

@@ -31,26 +31,68 @@ class Image(Strict):
     channels: Literal[1, 3] = 3
 
 
+class Mix(Strict):
+    """Mixup and CutMix, with the alpha of their Beta distribution (0: off); where both are on, an even coin decides.
+
+    probability: share of the images that are mixed at all.
+    """
+
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    probability: Share = 1.0
+
+
+class Progressive(Strict):
+    """Smaller images at first: from `start` times the full side, growing until `until` of the epochs have passed.
+
+    how: "resize" shrinks the whole image; "crop" cuts a random part out, which keeps its finest detail.
+    """
+
+    start: Annotated[float, Field(gt=0, lt=1)]
+    until: Annotated[float, Field(gt=0, le=1)] = 0.75
+    how: Literal["resize", "crop"] = "resize"
+
+
 class Loss(Strict):
-    label_smoothing: Share = 0.0
+    """name: bce asks of every class by itself whether it is there; focal turns to the badly predicted, by `gamma`.
+
+    class_weights: "balanced" weighs an image by the inverse frequency of its class; their mean over images is 1.
+    """
+
+    name: Literal["cross_entropy", "focal", "bce"] = "cross_entropy"
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    gamma: Annotated[float, Field(ge=0)] = 2.0
+    class_weights: Literal["none", "balanced"] = "none"
 
 
 class Optimizer(Strict):
-    """decay: which parameters weight decay acts on: "all", or only "weights" of convolutions and linear layers."""
+    """decay: which parameters weight decay acts on: "all", or only "weights" of convolutions and linear layers.
+
+    clip_norm: gradients longer than this, over all parameters, are shortened to it (0: never).
+    """
 
     name: Literal["adamw", "sgd"] = "adamw"
     lr: Positive
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     decay: Literal["weights", "all"] = "weights"
     momentum: Share = 0.9
+    clip_norm: Annotated[float, Field(ge=0)] = 0.0
 
 
 class Schedule(Strict):
-    """Cosine from optimizer.lr to final_lr over `epochs`, after `warmup_epochs` of linear rise from zero."""
+    """How the learning rate moves over `epochs`.
 
+    cosine: `warmup_epochs` of linear rise from zero to optimizer.lr, then a half cosine to final_lr.
+    one_cycle: a cosine rise from optimizer.lr / 25 that takes `warmup_epochs` (30 % of the epochs where it is 0), then
+        a half cosine to final_lr; AdamW's first beta, or SGD's momentum, goes from .95 to .85 and back meanwhile.
+    validate_every: epochs between two looks at the held-out fold. The last epoch always has one.
+    """
+
+    name: Literal["cosine", "one_cycle"] = "cosine"
     epochs: Annotated[int, Field(ge=1)]
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     final_lr: Annotated[float, Field(ge=0)] = 0.0
+    validate_every: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> "Schedule":
@@ -63,8 +105,11 @@ class Recipe(Strict):
     """Everything that decides what is learned, except the data, the fold and the seed.
 
     augment: albumentations transforms with their arguments, applied in order to training images.
-    checkpoint: whose weights make the predictions: the last epoch's, or the best epoch's on the held-out fold. The
-        latter is recorded as `selected_on_oof`, because the fold's score is then too good.
+    mix, erase, progressive: what is done to whole training batches after that. erase: share of the images in which a
+        random rectangle (2 to 33 % of the area) is overwritten with noise.
+    ema: decay per step of an exponential moving average of the weights, which then makes the predictions (0: none).
+    checkpoint: which epoch makes the predictions: the last one, or the best on the held-out fold. The latter is
+        recorded as `selected_on_oof`, because the fold's score is then too good.
     tta: flips whose predictions are averaged with the plain ones, on held-out and test images alike.
     precision: auto takes bfloat16 where the hardware has it, else float32.
     """
@@ -73,19 +118,27 @@ class Recipe(Strict):
     model: Model
     image: Image = Image()
     augment: tuple[dict[str, dict[str, Any]], ...] = ()
+    mix: Mix = Mix()
+    erase: Share = 0.0
+    progressive: Progressive | None = None
     batch_size: Annotated[int, Field(ge=2)]
     loss: Loss = Loss()
     optimizer: Optimizer
     schedule: Schedule
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     checkpoint: Literal["last", "best"] = "last"
     tta: tuple[Literal["horizontal", "vertical"], ...] = ()
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @model_validator(mode="after")
-    def _single_transforms(self) -> "Recipe":
+    def _keys_fit_together(self) -> "Recipe":
         for entry in self.augment:
             if len(entry) != 1:
                 raise ValueError(f"augment: each entry holds one transform, found {list(entry)}")
+        if (self.mix.mixup or self.mix.cutmix) and self.batch_size % 2:
+            raise ValueError(f"mix: images are mixed in pairs, so batch_size must be even, not {self.batch_size}")
+        if self.checkpoint == "best" and self.schedule.validate_every > 1:
+            raise ValueError("checkpoint: best needs schedule.validate_every: 1")
         return self
 
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -63,3 +64,10 @@ def augmentation_workers(device: torch.device) -> int:
     """Processes that make training batches. On the CPU the network needs the cores itself, and one worker keeps up."""
     cores = available_cores()
     return max(1, cores // 8) if device.type == "cpu" else max(1, min(16, cores - 1))
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory used so far, in bytes: of the GPU, or resident memory of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -8,7 +8,7 @@ from torch import nn
 import models
 from competition.errors import SpecError
 from competition.spec import Rules
-from pipeline.config import Model
+from pipeline.config import Model, Recipe
 from pipeline.predict import Normalise
 
 
@@ -34,6 +34,13 @@ def check_rules(model: Model, rules: Rules) -> None:
             f"model.name: this contest forbids pre-defined networks such as {model.name!r}; "
             f"use one defined in models/: {', '.join(our_networks())}"
         )
+
+
+def check_network(recipe: Recipe, num_classes: int, size: tuple[int, int]) -> None:
+    """Raise SpecError when the recipe's network cannot be built, or not be trained as the recipe says."""
+    create_network(recipe.model, num_classes, recipe.image.channels, size)
+    if recipe.progressive is not None and timm.get_pretrained_cfg_value(recipe.model.name, "fixed_input_size"):
+        raise SpecError(f"progressive: {recipe.model.name} is built for one image size")
 
 
 def create_network(model: Model, num_classes: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, Normalise]:

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from pipeline.config import Recipe
 from pipeline.device import autocast
+from pipeline.losses import probabilities_of
 
 FLIPS = {"horizontal": (3,), "vertical": (2,)}
 
@@ -58,6 +59,6 @@ def predict(
             for view in views:
                 with context():
                     logits = network(view)
-                total = total + logits.float().softmax(dim=1)
+                total = total + probabilities_of(logits.float(), recipe.loss)
         parts.append((total / (len(networks) * len(views))).cpu().numpy())
     return np.concatenate(parts)

@@ -89,11 +89,16 @@ class Fold:
     def locked(self) -> Iterator[None]:
         """Hold the fold for this process. Raises DataError when another one trains it. A killed holder lets go."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("w") as file:
+        with (self.folder / ".lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise DataError(f"{self.folder} is being trained by another process") from error
+            except BlockingIOError as error:
+                file.seek(0)
+                holder = file.read().strip() or "?"
+                raise DataError(f"{self.folder} is being trained by another process: {holder}") from error
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}")
+            file.flush()
             yield
 
 

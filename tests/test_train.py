@@ -25,7 +25,7 @@ from folds.store import read_folds, write_folds
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
 from pipeline.config import Schedule, load_recipe
-from pipeline.loop import learning_rate
+from pipeline.optimizer import learning_rate
 from pipeline.run import Fold, open_run
 from pipeline.store import load_predictions
 from tests.support import Tiny, make_contest
@@ -280,7 +280,7 @@ def test_batches_follow_from_the_seed_alone():
 
     def make(workers: int, first: int = 0) -> list[torch.Tensor]:
         data = TrainingBatches(pixels, np.arange(40), np.arange(40), Augmentation(recipe), 8, (1, 2))
-        return [images for images, _ in data.stream(first, 2, workers)]
+        return [images for images, _ in data.stream(first, 0, 2, workers)]
 
     alone, helped, resumed = make(0), make(2), make(0, first=1)
     assert len(alone) == 10

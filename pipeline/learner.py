@@ -1,0 +1,78 @@
+"""What changes while a fold is trained, and its way into a checkpoint and back."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from timm.utils import ModelEmaV3
+from torch import nn
+
+from competition.metrics import Metric
+from pipeline.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.config import Recipe
+from pipeline.network import create_network
+from pipeline.optimizer import create_optimizer
+from pipeline.predict import Normalise
+from pipeline.run import Fold
+
+
+@dataclass
+class Learner:
+    """A network in training. Everything here, and nothing else, decides how training goes on.
+
+    epoch: number of finished epochs. batch: finished steps of the next one. losses: (batch,) float32, theirs.
+    seconds: time already spent on that epoch. best: score, epoch and weights of the best epoch, where asked for.
+    """
+
+    network: nn.Module
+    normalise: Normalise
+    optimizer: torch.optim.Optimizer
+    ema: ModelEmaV3 | None = None
+    epoch: int = 0
+    batch: int = 0
+    losses: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
+    seconds: float = 0.0
+    best: dict[str, Any] | None = None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that makes predictions: the moving average where the recipe has one. In evaluation mode."""
+        return (self.network if self.ema is None else self.ema.module).eval()
+
+    def save(self, fold: Fold) -> None:
+        """Write the checkpoint. Batch order, augmentation and dropout follow from the step, so no random state is."""
+        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.ema is not None:
+            state["ema"] = self.ema.module.state_dict()
+        state |= {"epoch": self.epoch, "batch": self.batch, "losses": self.losses[: self.batch].clone()}
+        save_checkpoint(fold.checkpoint, state | {"seconds": self.seconds, "best": self.best})
+
+    def resume(self, fold: Fold, device: torch.device) -> bool:
+        """Go on from the fold's checkpoint; False if it has none. Raises DataError when it is damaged."""
+        state = load_checkpoint(fold.checkpoint, device)
+        if state is None:
+            return False
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.epoch, self.batch, self.losses = state["epoch"], state["batch"], state["losses"]
+        self.seconds, self.best = state["seconds"], state["best"]
+        return True
+
+    def keep_if_best(self, score: float, metric: Metric) -> None:
+        if self.best is None or metric.gain(score, self.best["score"]) > 0:
+            weights = {name: tensor.clone() for name, tensor in self.evaluated.state_dict().items()}
+            self.best = {"score": score, "epoch": self.epoch, "weights": weights}
+
+
+def create_learner(recipe: Recipe, classes: int, size: tuple[int, int], device: torch.device) -> Learner:
+    """The recipe's network on `device`, for images of `size` (height, width), with its optimiser.
+
+    Its weights follow from torch's random state.
+    """
+    network, normalise = create_network(recipe.model, classes, recipe.image.channels, size)
+    network.to(device, memory_format=torch.channels_last)
+    # Warm-up: the average would otherwise remember the random weights of the start for too long.
+    ema = ModelEmaV3(network, decay=recipe.ema, use_warmup=True, warmup_power=0.8) if recipe.ema else None
+    return Learner(network, normalise.to(device), create_optimizer(network, recipe.optimizer, device), ema)

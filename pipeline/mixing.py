@@ -1,0 +1,73 @@
+"""What is done to whole training batches, on the device: smaller images, erased rectangles, mixed images."""
+
+import random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.data.mixup import Mixup
+from timm.data.random_erasing import RandomErasing
+
+from pipeline.config import Progressive, Recipe
+
+MULTIPLE = 4  # sides of smaller images: fewer different sizes, so that no kernel is chosen anew at every step
+
+
+class BatchAugmentation:
+    """The recipe's `progressive`, `erase` and `mix`, in this order. Draws from the global random states."""
+
+    def __init__(self, recipe: Recipe, classes: int, device: torch.device) -> None:
+        self.progressive, mix = recipe.progressive, recipe.mix
+        self.mixup = self.erasing = None
+        if mix.mixup or mix.cutmix:
+            self.mixup = Mixup(
+                mixup_alpha=mix.mixup,
+                cutmix_alpha=mix.cutmix,
+                prob=mix.probability,
+                mode="elem",  # one strength per image: with one per batch, whole batches would go unmixed
+                label_smoothing=recipe.loss.label_smoothing,
+                num_classes=classes,
+            )
+        if recipe.erase:
+            self.erasing = RandomErasing(recipe.erase, mode="pixel", device=device)
+
+    def __call__(
+        self, images: torch.Tensor, labels: torch.Tensor, progress: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Change normalised images (B, C, H, W).
+
+        Args:
+            labels: (B,) int64. progress: share of the training that is done, in [0, 1).
+
+        Returns:
+            Images, perhaps smaller, in channels_last memory format; and the labels, or where images were mixed
+            their shares (B, classes) float32, smoothed.
+        """
+        if self.progressive is not None:
+            images = smaller(images, self.progressive, progress)
+        if self.erasing is not None:
+            images = self.erasing(images)
+        if self.mixup is not None:
+            images, labels = self.mixup(images, labels)
+        return images.contiguous(memory_format=torch.channels_last), labels
+
+
+def smaller(images: torch.Tensor, settings: Progressive, progress: float) -> torch.Tensor:
+    """Images (B, C, H, W) at the size that `settings` gives them after `progress` of the training."""
+    share = settings.start + (1 - settings.start) * min(1.0, progress / settings.until)
+    full = tuple(images.shape[2:])
+    height, width = (min(side, round(side * share / MULTIPLE) * MULTIPLE) if share < 1 else side for side in full)
+    if (height, width) == full:
+        return images
+    if settings.how == "resize":
+        return F.interpolate(images, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    top, left = random.randint(0, full[0] - height), random.randint(0, full[1] - width)  # noqa: S311
+    return images[:, :, top : top + height, left : left + width]
+
+
+def seed_everything(*parts: int) -> None:
+    """Set every global random state that a training step draws from: torch's, Python's and numpy's."""
+    seed = int(np.random.SeedSequence(parts).generate_state(1)[0])
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
