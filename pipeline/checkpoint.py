@@ -1,6 +1,7 @@
 """Checkpoints: last.pt to go on from, weights.safetensors to predict with."""
 
 import pickle
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from competition.files import atomic_open
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write everything that training needs to go on. The previous checkpoint stays until this one is whole."""
+    buffer = BytesIO()  # torch.save to a full disk would raise a RuntimeError about positions
+    torch.save(state, buffer)
     with atomic_open(path, "wb") as file:
-        torch.save(state, file)
+        file.write(buffer.getbuffer())
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:

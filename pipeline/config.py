@@ -68,10 +68,11 @@ class Loss(Strict):
 class Optimizer(Strict):
     """decay: which parameters weight decay acts on: "all", or only "weights" of convolutions and linear layers.
 
+    momentum: of sgd and muon; AdamW keeps its usual 0.9 and 0.999.
     clip_norm: gradients longer than this, over all parameters, are shortened to it (0: never).
     """
 
-    name: Literal["adamw", "sgd"] = "adamw"
+    name: Literal["adamw", "sgd", "muon"] = "adamw"
     lr: Positive
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     decay: Literal["weights", "all"] = "weights"
@@ -84,7 +85,7 @@ class Schedule(Strict):
 
     cosine: `warmup_epochs` of linear rise from zero to optimizer.lr, then a half cosine to final_lr.
     one_cycle: a cosine rise from optimizer.lr / 25 that takes `warmup_epochs` (30 % of the epochs where it is 0), then
-        a half cosine to final_lr; AdamW's first beta, or SGD's momentum, goes from .95 to .85 and back meanwhile.
+        a half cosine to final_lr; the momentum (AdamW's first beta) goes from .95 to .85 and back meanwhile.
     validate_every: epochs between two looks at the held-out fold. The last epoch always has one.
     """
 

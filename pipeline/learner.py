@@ -39,6 +39,10 @@ class Learner:
         """The network that makes predictions: the moving average where the recipe has one. In evaluation mode."""
         return (self.network if self.ema is None else self.ema.module).eval()
 
+    def is_finite(self) -> bool:
+        """Whether every weight is a number: one bad gradient spoils them a step before the loss shows it."""
+        return bool(torch.stack([tensor.isfinite().all() for tensor in self.network.state_dict().values()]).all())
+
     def save(self, fold: Fold) -> None:
         """Write the checkpoint. Batch order, augmentation and dropout follow from the step, so no random state is."""
         state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}

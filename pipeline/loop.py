@@ -92,8 +92,8 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -
                     "val/loss": log_loss(labels, probabilities),
                     f"val/{metric.name}": metric(labels, probabilities),
                 }
-            if not math.isfinite(row.get("val/loss", 0.0)):
-                raise DataError(_diverged(task, fold, learner.epoch, batches, batches.per_epoch - 1, "held-out loss"))
+            if not (learner.is_finite() and math.isfinite(row.get("val/loss", 0.0))):
+                raise DataError(_diverged(task, fold, learner.epoch, batches, batches.per_epoch - 1, "network"))
             row["seconds"] = seconds + time.monotonic() - began
             history.append(row)
             fold.append_history(row)
@@ -180,21 +180,23 @@ def _train_epoch(
             learner.seconds = spent + now - began
             if termination.requested or (now - saved > CHECKPOINT_SECONDS and not last):
                 saved = now
+                if not learner.is_finite():
+                    raise DataError(_diverged(task, fold, epoch + 1, batches, batch, "network"))
                 learner.save(fold)
             termination.check()
     return float(losses.mean()), learner.seconds
 
 
 def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batch: int, what: str) -> str:
-    """The message for a loss that is no number, first seen after step `batch` of `epoch` (counted from 1)."""
+    """The message for a loss or network that holds no numbers, seen after step `batch` of `epoch` (counted from 1)."""
     recipe, step = task.run.recipe, (epoch - 1) * batches.per_epoch + batch
     lr = learning_rate(step, batches.per_epoch, recipe.schedule, recipe.optimizer.lr)
     ids = ", ".join(task.rows.ids[batches.rows_of(epoch - 1, batch)][:8])
     clip = "" if recipe.optimizer.clip_norm else "optimizer.clip_norm=1, or "
     kept = "the last good checkpoint stays" if fold.checkpoint.is_file() else "nothing was saved before it"
     return (
-        f"{fold.folder}: the {what} is not a number in epoch {epoch}, step {batch + 1} of {batches.per_epoch}, at "
-        f"learning rate {lr:.2e}, on the images {ids}, …; {kept}. Look at these images; what helps most often is "
+        f"{fold.folder}: the {what} is not a number any more in epoch {epoch}, step {batch + 1} of {batches.per_epoch},"
+        f" at learning rate {lr:.2e}, on the images {ids}, …; {kept}. Look at these images; what helps most often is "
         f"--set {clip}optimizer.lr={recipe.optimizer.lr / 3:.0e}, with --name for a new run"
     )
 

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from timm.optim import Muon
 from torch import nn
 
 from pipeline.config import Optimizer, Schedule
@@ -12,11 +13,27 @@ LOW_MOMENTUM, HIGH_MOMENTUM = 0.85, 0.95  # likewise
 
 
 def create_optimizer(network: nn.Module, settings: Optimizer, device: torch.device) -> torch.optim.Optimizer:
-    """The recipe's optimiser. With `decay: weights`, biases and normalisation parameters (vectors) are free of it."""
+    """The recipe's optimiser. With `decay: weights`, biases and normalisation parameters (vectors) are free of it.
+
+    muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) makes the update of each weight matrix or filter bank
+    orthogonal. Vectors and the classifier's weights, for which that means little, are left to AdamW (with Nesterov's
+    look-ahead, as here) at the same rate.
+    """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    free = [] if settings.decay == "all" else [p for p in parameters if p.ndim <= 1]
-    decayed = [p for p in parameters if not any(p is q for q in free)]
-    groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    vectors = [p for p in parameters if p.ndim <= 1]
+    matrices = [p for p in parameters if p.ndim > 1]
+    free = 0.0 if settings.decay == "weights" else settings.weight_decay
+    groups = [
+        {"params": matrices, "weight_decay": settings.weight_decay},
+        {"params": vectors, "weight_decay": free},
+    ]
+    if settings.name == "muon":
+        last = {id(p) for p in network.get_classifier().parameters()}
+        groups[0]["params"] = [p for p in matrices if id(p) not in last]
+        groups[1]["use_fallback"] = True
+        classifier = [p for p in matrices if id(p) in last]
+        groups.append({"params": classifier, "weight_decay": settings.weight_decay, "use_fallback": True})
+        return Muon(groups, lr=settings.lr, momentum=settings.momentum, nesterov=True)
     fused = device.type in ("cpu", "cuda")
     if settings.name == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=True, fused=fused)
@@ -28,10 +45,10 @@ def set_rates(optimizer: torch.optim.Optimizer, step: int, per_epoch: int, sched
     lr, momentum = learning_rate(step, per_epoch, schedule, peak), momentum_at(step, per_epoch, schedule)
     for group in optimizer.param_groups:
         group["lr"] = lr
-        if momentum is not None and "betas" in group:
-            group["betas"] = (momentum, group["betas"][1])
-        elif momentum is not None:
+        if momentum is not None and "momentum" in group:
             group["momentum"] = momentum
+        elif momentum is not None:
+            group["betas"] = (momentum, group["betas"][1])
 
 
 def learning_rate(step: int, per_epoch: int, schedule: Schedule, peak: float) -> float:

@@ -7,10 +7,8 @@ import os
 import platform
 import runpy
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -40,6 +38,19 @@ optimizer: {lr: 1e-3, weight_decay: 1e-3}
 schedule: {epochs: 3, warmup_epochs: 0.5}
 tta: [horizontal]
 """
+EVERYTHING = """
+model: {name: trace_resnet_s, args: {drop_rate: 0.2, drop_path_rate: 0.2}}
+augment: [{HorizontalFlip: {p: 0.5}}, {Rotate: {limit: 5, p: 1.0}}]
+mix: {mixup: 0.4, cutmix: 1.0, probability: 0.8}
+erase: 0.3
+progressive: {start: 0.75, how: crop}
+batch_size: 8
+loss: {name: focal, label_smoothing: 0.1, class_weights: balanced}
+optimizer: {name: muon, lr: 1e-3, weight_decay: 1e-3, clip_norm: 1.0}
+schedule: {name: one_cycle, epochs: 8, validate_every: 3}
+ema: 0.9
+"""
+UNTIMED = {"seconds": 0, "images_per_second": 0, "memory_gb": 0}
 
 
 @pytest.fixture(scope="module")
@@ -146,34 +157,69 @@ def weights_and_oof(folder: Path) -> list[bytes]:
     return [fold.weights.read_bytes(), load_predictions(fold.oof).probabilities.tobytes()]
 
 
-def test_killed_at_any_moment_it_ends_bit_for_bit_as_if_it_had_not_been(tiny, trained, tmp_path):
-    runs = tmp_path / "runs"
-    shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles"))
-    fold = runs / "tiny" / "small-s0" / "fold0"
-    for epochs, pause in ((1, 0.0), (2, 0.05)):
-        process = start(tiny, "--fold", "0", runs=runs)
-        deadline = time.monotonic() + 60
-        while len(Fold(0, fold).history()) < epochs:
-            assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-            time.sleep(0.005)
-        time.sleep(pause)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    # A crash in the middle of a write leaves a cut line and a stray temporary file.
-    with (fold / "metrics.jsonl").open("a") as file:
-        file.write('{"epoch": 3, "tra')
-    (fold / ".last.pt.1.tmp").write_bytes(b"half")
-    assert "continues after epoch" in finish(start(tiny, "--fold", "0", runs=runs))
-    assert weights_and_oof(fold.parent) == weights_and_oof(trained)
-    assert [row["epoch"] for row in open_run(fold.parent).folds[0].history()] == [1, 2, 3]
+def crash(tiny: Tiny, runs: Path, moments: list, *more: str) -> tuple[list[int], str]:
+    """Train, ended at each of `moments` (see crashes.py) and then not; the exit statuses, and all that was said."""
+    shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles", "every*"))
+    line = [sys.executable, "-m", "tests.crashes", json.dumps(moments), *arguments_of(tiny, runs), *more]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True)
+    assert "Traceback" not in done.stderr, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stdout + done.stderr
+
+
+def test_ended_at_any_moment_it_goes_on_bit_for_bit_as_if_it_had_not_been(tiny, tmp_path):
+    (tmp_path / "everything.yaml").write_text(EVERYTHING)
+    arguments = ["-r", str(tmp_path / "everything.yaml"), "--fold", "0", "--wandb", "disabled"]
+    moments = [["write", n] for n in (1, 4, 9, 14)]
+    moments += [["term", 1.3], ["kill", 1.7], ["limit", 100_000], ["term", 2.1], ["write", 2], ["kill", 1.1]]
+    statuses, said = crash(tiny, tmp_path / "crashed", moments, *arguments)
+    assert statuses[:4] == [-9] * 4 and set(statuses[4:]) <= {0, 2, 143, -9} and {2, 143} <= set(statuses)
+    assert statuses[-1] == 0 and "terminated; the same command continues" in said
+    assert "File too large. Raise the limit on the size of files" in said and "continues after epoch" in said
+    whole, crashed = tmp_path / "whole", tmp_path / "crashed"
+    assert crash(tiny, whole, [], *arguments)[0] == [0]
+    name = "tiny/everything-s0"
+    assert weights_and_oof(crashed / name) == weights_and_oof(whole / name)
+    histories = [[{**row, **UNTIMED} for row in open_run(runs / name).folds[0].history()] for runs in (crashed, whole)]
+    assert histories[0] == histories[1] and [row["epoch"] for row in histories[0]] == list(range(1, 9))
+    assert not list(crashed.rglob("*.tmp.tmp")) and sorted(
+        path.name for path in (whole / name / "fold0").iterdir()
+    ) == [*(".lock", "DONE", "last.pt", "metrics.jsonl", "oof.npz", "weights.safetensors")]
+
+
+def test_a_loss_that_is_no_number_stops_the_fold_and_says_where(tiny, trained):
+    said = train(tiny, "--name", "small-nan", "--set", "optimizer={name: sgd, lr: 1e30}", status=2)
+    assert "is not a number any more in epoch 1, step " in said and "on the images train0" in said
+    assert "learning rate" in said and "optimizer.clip_norm=1" in said
+    assert not (trained.parent / "small-nan" / "fold0" / "oof.npz").exists()
+    shutil.rmtree(trained.parent / "small-nan")
+
+
+def test_a_damaged_cache_is_made_anew(tiny, trained):
+    (cache,) = trained.parent.glob("cache/train-*.npy")
+    whole = cache.read_bytes()
+    assert len(whole) <= 1.02 * 48 * 16 * 16 * 3
+    cache.write_bytes(whole[:-100])
+    assert "is damaged" in train(tiny)
+    assert cache.read_bytes() == whole
 
 
 def test_a_second_process_on_the_same_fold_is_refused(tiny, tmp_path):
     runs = tmp_path / "runs"
     shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles"))
-    (runs / "tiny" / "small-s0" / "fold0").mkdir(parents=True)
-    with Fold(0, runs / "tiny" / "small-s0" / "fold0").locked():
-        assert "another process" in train(tiny, runs=runs, status=2)
+    fold = runs / "tiny" / "small-s0" / "fold0"
+    code = (
+        "import sys, pathlib, pipeline.run as r\nwith r.Fold(0, pathlib.Path(sys.argv[1])).locked(): print(); input()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, fold], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with holder:
+        holder.stdout.readline()
+        assert f"another process: process {holder.pid} on " in train(tiny, runs=runs, status=2)
+        holder.kill()
+    with Fold(0, fold).locked():  # a dead holder's lock is no lock
+        pass
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""Runs train.py over and over, ending it each time at another moment, and at last to its end. Not a test by itself.
+
+    python -m tests.crashes '[["write", 3], ["term", 1.5], ["kill", 2.0], ["limit", 100000]]' train.py's arguments …
+
+write n: killed in the middle of the n-th file it writes. term, kill s: signalled s seconds after its start.
+limit n: no file may grow beyond n bytes. Prints each attempt's exit status as JSON; torch is imported once for all.
+"""
+
+import json
+import os
+import resource
+import runpy
+import signal
+import sys
+import time
+
+import pipeline.loop
+
+
+def main() -> None:
+    moments, sys.argv = json.loads(sys.argv[1]), ["train.py", *sys.argv[2:]]
+    pipeline.loop.LOOK_SECONDS = pipeline.loop.CHECKPOINT_SECONDS = -1.0  # a checkpoint after every step
+    statuses = []
+    for kind, value in [*moments, ("end", 0)]:
+        child = os.fork()
+        if not child:
+            if kind == "write":
+                _die_in_write(value)
+            elif kind == "limit":
+                resource.setrlimit(resource.RLIMIT_FSIZE, (value, value))
+            runpy.run_path("train.py", run_name="__main__")
+            os._exit(0)
+        if kind in ("term", "kill"):
+            time.sleep(value)
+            os.kill(child, signal.SIGTERM if kind == "term" else signal.SIGKILL)
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(json.dumps(statuses))
+
+
+def _die_in_write(number: int) -> None:
+    """From now on the `number`-th fsync leaves half of its file on the disk and kills this process."""
+    left = [number]
+
+    def fsync(file: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.ftruncate(file, os.fstat(file).st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.fsync = fsync
+
+
+if __name__ == "__main__":
+    main()
