@@ -62,7 +62,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -
     training = np.flatnonzero(task.split.fold != fold.number)
     labels, epochs = task.rows.labels[held_out], recipe.schedule.epochs
 
-    seed_everything(*seed)
+    seed_everything(task.device, *seed)
     learner = create_learner(recipe, len(task.classes), task.pixels.shape[1:3], task.device)
     if learner.resume(fold, task.device):
         print(f"fold {fold.number}  continues after epoch {learner.epoch}, step {learner.batch}")
@@ -150,7 +150,7 @@ def _train_epoch(
     for batch in range(learner.batch, batches.per_epoch):
         images, labels = (tensor.to(device, non_blocking=True) for tensor in next(stream))
         step = epoch * batches.per_epoch + batch
-        seed_everything(task.run.seed, fold.number, epoch, batch)
+        seed_everything(device, task.run.seed, fold.number, epoch, batch)
         set_rates(learner.optimizer, step, batches.per_epoch, recipe.schedule, recipe.optimizer.lr)
         images, targets = augment(learner.normalise(images), labels, step / total_steps)
         with context():

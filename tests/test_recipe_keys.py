@@ -148,7 +148,7 @@ def test_moving_average_follows_its_formula_and_makes_the_predictions():
 
 @pytest.mark.parametrize("mix", [Mix(mixup=0.4), Mix(cutmix=1.0), Mix(mixup=0.4, cutmix=1.0)])
 def test_targets_of_mixed_images_are_the_shares_of_their_pixels(mix):
-    seed_everything(1)
+    seed_everything(CPU, 1)
     labels = torch.arange(8)
     images = labels[:, None, None, None].float().expand(8, 3, 20, 20).clone()  # an image's value is its label
     mixed, targets = BatchAugmentation(recipe(mix=mix.model_dump()), 8, CPU)(images, labels, 0.0)
@@ -160,7 +160,7 @@ def test_targets_of_mixed_images_are_the_shares_of_their_pixels(mix):
 
 def test_mixing_can_be_rarer():
     augment = BatchAugmentation(recipe(mix={"cutmix": 1.0, "probability": 0.25}), 8, CPU)
-    seed_everything(2)
+    seed_everything(CPU, 2)
     changed = 0
     for _ in range(50):
         images = torch.rand(8, 3, 16, 16)
@@ -169,7 +169,7 @@ def test_mixing_can_be_rarer():
 
 
 def test_erasing_overwrites_one_rectangle_in_a_share_of_the_images():
-    seed_everything(3)
+    seed_everything(CPU, 3)
     images = torch.full((400, 3, 24, 24), 7.0)
     erased, labels = BatchAugmentation(recipe(erase=0.3), 5, CPU)(images, torch.zeros(400, dtype=torch.long), 0.0)
     changed = (erased != 7.0).any(1)
@@ -182,7 +182,7 @@ def test_erasing_overwrites_one_rectangle_in_a_share_of_the_images():
 
 @pytest.mark.parametrize("how", ["resize", "crop"])
 def test_progressive_images_grow_to_full_size(how):
-    seed_everything(4)
+    seed_everything(CPU, 4)
     settings = Progressive(start=0.5, until=0.8, how=how)
     image = torch.arange(100.0 * 100).reshape(1, 1, 100, 100).expand(2, 3, 100, 100)
     sides = [smaller(image, settings, progress).shape[2] for progress in (0.0, 0.4, 0.79, 0.8, 0.99)]
@@ -235,6 +235,6 @@ def test_keys_that_do_not_fit_are_refused(keys, message):
 def test_the_same_seed_draws_the_same():
     drawn = []
     for _ in range(2):
-        seed_everything(5, 1)
+        seed_everything(CPU, 5, 1)
         drawn.append((torch.rand(1).item(), np.random.rand(), random.random()))  # noqa: S311
     assert drawn[0] == drawn[1]
