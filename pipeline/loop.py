@@ -16,14 +16,14 @@ from folds.store import Split
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
 from pipeline.checkpoint import save_weights
-from pipeline.device import augmentation_workers, autocast, peak_memory
+from pipeline.device import augmentation_workers, peak_memory
 from pipeline.learner import Learner, create_learner
-from pipeline.losses import create_loss
-from pipeline.mixing import BatchAugmentation, seed_everything
-from pipeline.optimizer import learning_rate, set_rates
+from pipeline.mixing import seed_everything
+from pipeline.optimizer import learning_rate
 from pipeline.predict import predict
 from pipeline.progress import Progress
 from pipeline.run import Fold, Run
+from pipeline.step import create_step
 from pipeline.store import Predictions
 from pipeline.tracking import NullTracker
 
@@ -133,13 +133,10 @@ def _train_epoch(
     termination: Termination,
 ) -> tuple[float, float]:
     """The rest of one pass over the training rows; returns the pass's mean loss and its seconds."""
-    recipe, device, epoch = task.run.recipe, task.device, learner.epoch
-    training_labels = task.rows.labels[batches.rows]
-    criterion = create_loss(recipe.loss, training_labels, len(task.classes)).to(device)
-    augment = BatchAugmentation(recipe, len(task.classes), device)
-    context = autocast(device, recipe.precision)
-    total_steps = recipe.schedule.epochs * batches.per_epoch
-    losses = torch.zeros(batches.per_epoch, device=device)
+    epoch, training_labels = learner.epoch, task.rows.labels[batches.rows]
+    seed = (task.run.seed, fold.number)
+    step = create_step(task.run.recipe, learner, training_labels, len(task.classes), batches.per_epoch, seed)
+    losses = torch.zeros(batches.per_epoch, device=task.device)
     losses[: learner.batch] = learner.losses[: learner.batch]
     learner.losses = losses
     learner.network.train()
@@ -148,22 +145,7 @@ def _train_epoch(
     looked = saved = began
     progress.start_epoch(epoch, learner.batch)
     for batch in range(learner.batch, batches.per_epoch):
-        images, labels = (tensor.to(device, non_blocking=True) for tensor in next(stream))
-        step = epoch * batches.per_epoch + batch
-        seed_everything(device, task.run.seed, fold.number, epoch, batch)
-        set_rates(learner.optimizer, step, batches.per_epoch, recipe.schedule, recipe.optimizer.lr)
-        images, targets = augment(learner.normalise(images), labels, step / total_steps)
-        with context():
-            logits = learner.network(images)
-        loss = criterion(logits.float(), targets)
-        loss.backward()
-        if recipe.optimizer.clip_norm:
-            torch.nn.utils.clip_grad_norm_(learner.network.parameters(), recipe.optimizer.clip_norm)
-        learner.optimizer.step()
-        learner.optimizer.zero_grad(set_to_none=True)
-        if learner.ema is not None:
-            learner.ema.update(learner.network, step + 1)
-        losses[batch] = loss.detach()
+        losses[batch] = step(*next(stream), epoch, batch)
         learner.batch = batch + 1
 
         progress.step()

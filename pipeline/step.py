@@ -1,0 +1,52 @@
+"""One optimiser step: from uint8 images on the host to changed weights."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from pipeline.config import Recipe
+from pipeline.device import autocast
+from pipeline.learner import Learner
+from pipeline.losses import create_loss
+from pipeline.mixing import BatchAugmentation, seed_everything
+from pipeline.optimizer import set_rates
+
+
+def create_step(
+    recipe: Recipe, learner: Learner, labels: np.ndarray, classes: int, per_epoch: int, seed: tuple[int, ...]
+) -> Callable[[torch.Tensor, torch.Tensor, int, int], torch.Tensor]:
+    """The recipe's training step.
+
+    Args:
+        labels: (N,) of all training rows. per_epoch: steps in an epoch.
+        seed: what each step's random state follows from, together with the step's place.
+
+    Returns:
+        step(images, labels, epoch, batch), which takes (B, H, W, C) uint8 images and (B,) int64 labels, changes the
+        learner's weights, and returns the loss, still on the device: reading it would make a GPU wait.
+    """
+    network, optimizer, device = learner.network, learner.optimizer, next(learner.network.parameters()).device
+    criterion = create_loss(recipe.loss, labels, classes).to(device)
+    augment, context = BatchAugmentation(recipe, classes, device), autocast(device, recipe.precision)
+    total = recipe.schedule.epochs * per_epoch
+
+    def step(images: torch.Tensor, labels: torch.Tensor, epoch: int, batch: int) -> torch.Tensor:
+        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        number = epoch * per_epoch + batch
+        seed_everything(device, *seed, epoch, batch)
+        set_rates(optimizer, number, per_epoch, recipe.schedule, recipe.optimizer.lr)
+        inputs, targets = augment(learner.normalise(images), labels, number / total)
+        with context():
+            logits = network(inputs)
+        loss = criterion(logits.float(), targets)
+        loss.backward()
+        if recipe.optimizer.clip_norm:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if learner.ema is not None:
+            learner.ema.update(network, number + 1)
+        return loss.detach()
+
+    return step
