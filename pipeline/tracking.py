@@ -23,7 +23,9 @@ from competition.metrics import METRICS
 
 CONNECT_TIMEOUT = 2.0  # seconds until the W&B host counts as unreachable
 INIT_TIMEOUT = 10.0  # … until a host that accepts connections but never answers does
-FINISH_TIMEOUT = 60.0  # … that the upload at a run's end may take; the rest waits on disk for `wandb sync`
+FINISH_TIMEOUT = 15.0  # … that the upload at a run's end may take; the rest waits on disk for `wandb sync`
+
+_lost: list[str] = []  # runs of this process that W&B kept waiting or let down
 
 
 class NullTracker:
@@ -122,6 +124,7 @@ class Tracker(NullTracker):
         self._finish(exit_code)
         if self.broken:
             _stop_service()
+            _lost.append(self.run.name)
 
     @_guarded
     def _finish(self, exit_code: int) -> None:
@@ -196,12 +199,16 @@ def track(
 def _start(mode: str, settings: dict[str, Any], folder: Path) -> NullTracker:
     if mode == "disabled":
         return NullTracker()
+    if mode == "online" and _lost:  # waiting for each fold anew would slow the training down
+        _say("W&B: offline from now on")
+        mode = "offline"
     for attempt in (mode, "offline"):
         try:
             return _init(attempt, settings, folder)
         except Exception as error:
             _say(f"W&B: no {attempt} mirror, because {_reason(error)}")
             _stop_service()
+            _lost.append(settings["name"])
     return NullTracker()
 
 

@@ -36,6 +36,7 @@ def fresh_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     tracking._say.cache_clear()
+    monkeypatch.setattr(tracking, "_lost", [])
     yield
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
@@ -218,6 +219,10 @@ def test_a_server_lost_half_way_does_not_stop_the_block(
     (left,) = (tmp_path / "wandb").glob("run-*/run-cnn-f0.wandb")
     assert b"val/accuracy" in left.read_bytes()
     assert f"wandb sync --include-online {left.parent}" in capfd.readouterr().err
+    start = time.monotonic()  # the next fold does not wait once more
+    with mirror("online", tmp_path) as tracker:
+        assert tracker.mode == "offline"
+    assert time.monotonic() - start < 4 and "offline from now on" in capfd.readouterr().err
 
 
 def test_an_exception_of_wandb_is_reported_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
