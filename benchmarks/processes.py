@@ -60,6 +60,7 @@ def contenders(factories: Mapping[str, Callable[[Any], Any]], job: Any) -> Itera
 
 def _serve(pipe: Connection, factory: Callable[[Any], Any], job: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, whose end closes the pipe
+    multiprocessing.set_start_method(None, force=True)  # data loaders start their workers as they do everywhere
     contender = None
     while True:
         try:
