@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.support import Tiny, make_contest
-from tests.test_train import ROOT
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
