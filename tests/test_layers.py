@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = [p for folder in ("competition", "folds", "models", "pipeline") for p in sorted((ROOT / folder).glob("*.py"))]
 SCRIPTS = ("train", "infer", "ensemble")
+BENCHMARKS = [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun")]
 # What each package may import of the project.
 ALLOWED = {
     "competition": {"competition"},
@@ -46,7 +47,7 @@ def test_ensembling_never_loads_torch():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("command", ["train.py", "infer.py", "ensemble.py", "-m folds", "-m competition"])
+@pytest.mark.parametrize("command", ["train.py", "infer.py", "ensemble.py", "-m folds", "-m competition", *BENCHMARKS])
 def test_commands_explain_themselves_without_loading_torch(command):
     # An unimportable torch makes a help that needs it fail.
     code = (
