@@ -21,13 +21,14 @@ from torchvision import transforms
 from benchmarks.machine import describe, multiplication_flops, synchronize
 from competition.tables import Rows
 from pipeline.augment import Augmentation
-from pipeline.batches import TrainingBatches
+from pipeline.batches import AHEAD, TrainingBatches
 from pipeline.cache import decoded
 from pipeline.config import Recipe
-from pipeline.device import augmentation_workers, autocast, prepare_device
-from pipeline.loop import create_optimizer
+from pipeline.device import augmentation_workers, prepare_device
+from pipeline.learner import create_learner
 from pipeline.network import create_network
 from pipeline.predict import Normalise
+from pipeline.step import create_step
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 ROTATION = 5  # degrees, as in the recipe plain-cnn
@@ -53,23 +54,19 @@ class Job:
 
 
 class KitStep:
-    """The kit's optimiser step: channels_last, the recipe's precision, normalisation on the device, fused AdamW."""
+    """The kit's own training step on its own learner, one after the other."""
 
     def __init__(self, job: Job) -> None:
         self.device = prepare_device()
-        network, normalise = job.network()
-        self.network = network.to(self.device, memory_format=torch.channels_last).train()
-        self.normalise = normalise.to(self.device)
-        self.optimizer = create_optimizer(self.network, job.recipe.optimizer, self.device)
-        self.criterion, self.context = job.criterion(), autocast(self.device, job.recipe.precision)
+        torch.manual_seed(0)
+        self.learner = create_learner(job.recipe, job.classes, job.size, self.device)
+        self.network, self.normalise = self.learner.network.train(), self.learner.normalise
+        self.per_epoch, self.done = len(job.rows) // job.batch_size, 0
+        self.step = create_step(job.recipe, self.learner, job.rows.labels, job.classes, self.per_epoch, (0, 0))
 
     def __call__(self, batch: Batch) -> None:
-        images, labels = (tensor.to(self.device, non_blocking=True) for tensor in batch)
-        with self.context():
-            logits = self.network(self.normalise(images))
-        self.criterion(logits.float(), labels).backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.step(*batch, *divmod(self.done, self.per_epoch))
+        self.done += 1
 
 
 class PlainStep:
@@ -103,9 +100,9 @@ class Ours:
         self.epoch, self.workers = 0, augmentation_workers(self.step.device)
 
     def measure(self, batches: int) -> float:
-        ahead = 8 * self.workers  # the queue of TrainingBatches.stream
+        ahead = AHEAD * self.workers
         epochs = -(-(ahead + batches) // self.batches.per_epoch)
-        stream = self.batches.stream(self.epoch, self.epoch + epochs, self.workers)
+        stream = self.batches.stream(self.epoch, 0, self.epoch + epochs, self.workers)
         self.epoch += epochs
         return _seconds(stream, self.step, ahead, batches, self.step.device)
 

@@ -43,7 +43,7 @@ class Job:
         networks = []
         for _ in range(self.networks):
             network, normalise = create_network(self.recipe.model, self.classes, self.recipe.image.channels, self.size)
-            networks.append(network.to(device).eval())
+            networks.append(network.to(device, memory_format=torch.channels_last).eval())
         return networks, normalise.to(device)
 
 

@@ -11,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipeline.augment import Augmentation
 
+AHEAD = 8  # batches that each worker has ready
+
 
 class TrainingBatches(Dataset):
     """Batches of augmented uint8 images, addressed by (epoch, batch).
@@ -58,7 +60,7 @@ class TrainingBatches(Dataset):
                 sampler=positions,
                 batch_size=None,
                 num_workers=workers,
-                prefetch_factor=8 if workers else None,
+                prefetch_factor=AHEAD if workers else None,
                 pin_memory=torch.cuda.is_available(),
                 worker_init_fn=_prepare_worker,
             )

@@ -2,6 +2,8 @@
 
 import time
 
+import torch
+
 from competition.contest import Contest
 from competition.tables import Rows
 from pipeline.cache import decoded
@@ -28,7 +30,7 @@ def predict_run(contest: Contest, run: Run, part: str, rows: Rows) -> Prediction
     for fold in run.folds:
         network, normalise = create_network(recipe.model, len(classes), recipe.image.channels, pixels.shape[1:3])
         load_weights(fold.weights, network)
-        networks.append(network.to(device).eval())
+        networks.append(network.to(device, memory_format=torch.channels_last).eval())
     clock = time.monotonic()
     probabilities = predict(networks, normalise.to(device), pixels, recipe, device, title=f"{run.name}: {part}")
     rate = len(rows) / (time.monotonic() - clock)
