@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pipeline.device import available_cores, native_bfloat16
+from pipeline.device import arithmetic, available_cores
 
 
 def describe(device: torch.device) -> dict[str, Any]:
@@ -19,7 +19,7 @@ def describe(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "torch": torch.__version__,
         "torch_threads": torch.get_num_threads(),
-        "precision": "bfloat16" if native_bfloat16(device) else "float32",
+        "precision": str(arithmetic(device, "auto")).removeprefix("torch."),
     }
 
 

@@ -79,7 +79,7 @@ class Limit:
         for start in range(0, self.job.images, self.job.batch_size):
             for network in self.networks:
                 for view in self.views:
-                    with self.context():
+                    with self.context:
                         network(view[: self.job.images - start])
         synchronize(self.device)
         return time.perf_counter() - began

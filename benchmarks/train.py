@@ -58,12 +58,10 @@ def _compare(job: Any, repeats: int, batches: int) -> dict[str, Any]:
                 return images / started[name].call("measure", batches)
             return limit.call("peak", name)
 
-        values = interleaved([*started, "bfloat16", "float32"], repeats, measure, f"batches of {job.batch_size}")
-        machine, flops, breakdown = (
-            limit.call("machine"),
-            limit.call("flops_per_image"),
-            limit.call("breakdown", min(10, batches)),
-        )
+        machine, flops = limit.call("machine"), limit.call("flops_per_image")
+        formats = sorted({machine["precision"], "float32"})
+        values = interleaved([*started, *formats], repeats, measure, f"batches of {job.batch_size}")
+        breakdown = limit.call("breakdown", min(10, batches))
     rates = {name: values[name] for name in started}
     used = values[machine["precision"]]
     return {
@@ -71,7 +69,7 @@ def _compare(job: Any, repeats: int, batches: int) -> dict[str, Any]:
         "machine": machine,
         "images_per_second": {name: spread(rate) for name, rate in rates.items()},
         "ours_over": {name: ratio(rates["ours"], rate) for name, rate in rates.items() if name != "ours"},
-        "peak_gflops": {dtype: spread([peak / 1e9 for peak in values[dtype]]) for dtype in ("bfloat16", "float32")},
+        "peak_gflops": {dtype: spread([peak / 1e9 for peak in values[dtype]]) for dtype in formats},
         "gflop_per_image": flops / 1e9,
         "limit_share_of_peak": ratio([rate * flops for rate in rates["limit"]], used),
         "limit_breakdown": breakdown,

@@ -112,7 +112,7 @@ class Recipe(Strict):
     checkpoint: which epoch makes the predictions: the last one, or the best on the held-out fold. The latter is
         recorded as `selected_on_oof`, because the fold's score is then too good.
     tta: flips whose predictions are averaged with the plain ones, on held-out and test images alike.
-    precision: auto takes bfloat16 where the hardware has it, else float32.
+    precision: auto takes bfloat16 where the hardware has it, float16 on older GPUs with tensor cores, else float32.
     """
 
     description: str = ""
@@ -129,7 +129,7 @@ class Recipe(Strict):
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     checkpoint: Literal["last", "best"] = "last"
     tta: tuple[Literal["horizontal", "vertical"], ...] = ()
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
     @model_validator(mode="after")
     def _keys_fit_together(self) -> "Recipe":

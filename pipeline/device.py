@@ -4,8 +4,6 @@ import ctypes
 import os
 import resource
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
 
@@ -46,13 +44,23 @@ def native_bfloat16(device: torch.device) -> bool:
     return "avx512_bf16" in text or "amx_bf16" in text or " bf16" in text  # the last on Arm
 
 
-def autocast(
-    device: torch.device, precision: Literal["auto", "float32", "bfloat16"]
-) -> Callable[[], AbstractContextManager]:
-    """A factory of contexts in which the network runs in the recipe's precision."""
-    if precision == "bfloat16" or (precision == "auto" and native_bfloat16(device)):
-        return lambda: torch.autocast(device.type, torch.bfloat16)
-    return nullcontext
+def arithmetic(device: torch.device, precision: Literal["auto", "float32", "bfloat16", "float16"]) -> torch.dtype:
+    """The number format that a recipe's precision means on this device.
+
+    auto is bfloat16 where the hardware has it, float16 on older GPUs with tensor cores (T4, V100), else float32.
+    """
+    if precision != "auto":
+        return getattr(torch, precision)
+    if native_bfloat16(device):
+        return torch.bfloat16
+    tensor_cores = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+    return torch.float16 if tensor_cores else torch.float32
+
+
+def autocast(device: torch.device, precision: Literal["auto", "float32", "bfloat16", "float16"]) -> torch.autocast:
+    """The context in which the network runs in the recipe's precision. It can be entered again and again."""
+    dtype = arithmetic(device, precision)
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
 
 
 def available_cores() -> int:

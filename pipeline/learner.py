@@ -10,6 +10,7 @@ from torch import nn
 from competition.metrics import Metric
 from pipeline.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.config import Recipe
+from pipeline.device import arithmetic
 from pipeline.network import create_network
 from pipeline.optimizer import create_optimizer
 from pipeline.predict import Normalise
@@ -27,6 +28,7 @@ class Learner:
     network: nn.Module
     normalise: Normalise
     optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
     ema: ModelEmaV3 | None = None
     epoch: int = 0
     batch: int = 0
@@ -46,6 +48,7 @@ class Learner:
     def save(self, fold: Fold) -> None:
         """Write the checkpoint. Batch order, augmentation and dropout follow from the step, so no random state is."""
         state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        state["scaler"] = self.scaler.state_dict()
         if self.ema is not None:
             state["ema"] = self.ema.module.state_dict()
         state |= {"epoch": self.epoch, "batch": self.batch, "losses": self.losses[: self.batch].clone()}
@@ -58,6 +61,7 @@ class Learner:
             return False
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
         self.epoch, self.batch, self.losses = state["epoch"], state["batch"], state["losses"]
@@ -79,4 +83,7 @@ def create_learner(recipe: Recipe, classes: int, size: tuple[int, int], device: 
     network.to(device, memory_format=torch.channels_last)
     # Warm-up: the average would otherwise remember the random weights of the start for too long.
     ema = ModelEmaV3(network, decay=recipe.ema, use_warmup=True, warmup_power=0.8) if recipe.ema else None
-    return Learner(network, normalise.to(device), create_optimizer(network, recipe.optimizer, device), ema)
+    # float16 has so few exponents that gradients must be scaled up not to vanish; the other formats need none of it.
+    scaler = torch.amp.GradScaler(device.type, enabled=arithmetic(device, recipe.precision) == torch.float16)
+    optimizer = create_optimizer(network, recipe.optimizer, device)
+    return Learner(network, normalise.to(device), optimizer, scaler, ema)

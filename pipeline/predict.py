@@ -57,7 +57,7 @@ def predict(
         total = 0
         for network in networks:
             for view in views:
-                with context():
+                with context:
                     logits = network(view)
                 total = total + probabilities_of(logits.float(), recipe.loss)
         parts.append((total / (len(networks) * len(views))).cpu().numpy())

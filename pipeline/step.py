@@ -26,7 +26,8 @@ def create_step(
         step(images, labels, epoch, batch), which takes (B, H, W, C) uint8 images and (B,) int64 labels, changes the
         learner's weights, and returns the loss, still on the device: reading it would make a GPU wait.
     """
-    network, optimizer, device = learner.network, learner.optimizer, next(learner.network.parameters()).device
+    network, optimizer, scaler = learner.network, learner.optimizer, learner.scaler
+    device = next(network.parameters()).device
     criterion = create_loss(recipe.loss, labels, classes).to(device)
     augment, context = BatchAugmentation(recipe, classes, device), autocast(device, recipe.precision)
     total = recipe.schedule.epochs * per_epoch
@@ -37,13 +38,15 @@ def create_step(
         seed_everything(device, *seed, epoch, batch)
         set_rates(optimizer, number, per_epoch, recipe.schedule, recipe.optimizer.lr)
         inputs, targets = augment(learner.normalise(images), labels, number / total)
-        with context():
+        with context:
             logits = network(inputs)
         loss = criterion(logits.float(), targets)
-        loss.backward()
+        scaler.scale(loss).backward()
         if recipe.optimizer.clip_norm:
+            scaler.unscale_(optimizer)
             torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
-        optimizer.step()
+        scaler.step(optimizer)  # or not, where float16 overflowed
+        scaler.update()
         optimizer.zero_grad(set_to_none=True)
         if learner.ema is not None:
             learner.ema.update(network, number + 1)

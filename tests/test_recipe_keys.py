@@ -15,6 +15,7 @@ from pipeline.losses import create_loss, probabilities_of, smoothed
 from pipeline.mixing import BatchAugmentation, seed_everything, smaller
 from pipeline.network import check_network, create_network
 from pipeline.optimizer import create_optimizer, learning_rate, momentum_at, set_rates
+from pipeline.step import create_step
 
 CPU = torch.device("cpu")
 
@@ -238,3 +239,16 @@ def test_the_same_seed_draws_the_same():
         seed_everything(CPU, 5, 1)
         drawn.append((torch.rand(1).item(), np.random.rand(), random.random()))  # noqa: S311
     assert drawn[0] == drawn[1]
+
+
+def test_float16_scales_its_gradients_and_learns_the_same():
+    images = torch.randint(0, 256, (16, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    labels, losses = torch.arange(16) % 4, {}
+    for precision in ("float32", "float16"):
+        settings = recipe(precision=precision, optimizer={"lr": 1e-3, "clip_norm": 5.0})
+        torch.manual_seed(0)
+        learner = create_learner(settings, 4, (16, 16), CPU)
+        assert learner.scaler.is_enabled() == (precision == "float16")
+        step = create_step(settings, learner, labels.numpy(), 4, 10, (0,))
+        losses[precision] = [float(step(images, labels, 0, batch)) for batch in range(10)]
+    assert losses["float16"] == pytest.approx(losses["float32"], abs=0.03) and losses["float32"][-1] < 1.0
