@@ -36,7 +36,8 @@ def create_optimizer(network: nn.Module, settings: Optimizer, device: torch.devi
         return Muon(groups, lr=settings.lr, momentum=settings.momentum, nesterov=True)
     fused = device.type in ("cpu", "cuda")
     if settings.name == "sgd":
-        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=True, fused=fused)
+        nesterov = settings.momentum > 0  # torch refuses one without the other
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=nesterov, fused=fused)
     return torch.optim.AdamW(groups, lr=settings.lr, fused=fused)
 
 

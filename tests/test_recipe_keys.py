@@ -15,6 +15,7 @@ from pipeline.losses import create_loss, probabilities_of, smoothed
 from pipeline.mixing import BatchAugmentation, seed_everything, smaller
 from pipeline.network import check_network, create_network
 from pipeline.optimizer import create_optimizer, learning_rate, momentum_at, set_rates
+from pipeline.predict import predict
 from pipeline.step import create_step
 
 CPU = torch.device("cpu")
@@ -252,3 +253,31 @@ def test_float16_scales_its_gradients_and_learns_the_same():
         step = create_step(settings, learner, labels.numpy(), 4, 10, (0,))
         losses[precision] = [float(step(images, labels, 0, batch)) for batch in range(10)]
     assert losses["float16"] == pytest.approx(losses["float32"], abs=0.03) and losses["float32"][-1] < 1.0
+
+
+def test_clipping_bounds_the_length_of_a_step():
+    images = torch.randint(0, 256, (8, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for clip, bound in ((0.01, 0.0101), (0.0, None)):
+        settings = recipe(optimizer={"name": "sgd", "lr": 1.0, "momentum": 0.0, "clip_norm": clip}, precision="float32")
+        torch.manual_seed(0)
+        learner = create_learner(settings, 4, (16, 16), CPU)
+        before = [p.detach().clone() for p in learner.network.parameters()]
+        create_step(settings, learner, np.arange(4), 4, 10, (0,))(images, torch.arange(8) % 4, 0, 0)
+        moved = [p.detach() - old for p, old in zip(learner.network.parameters(), before, strict=True)]
+        length = float(sum(m.square().sum() for m in moved) ** 0.5)
+        # At the first step the schedule gives the full rate, so without momentum the step is the clipped gradient.
+        assert length > 0.1 if bound is None else 0.0095 < length < bound
+
+
+def test_tta_is_the_mean_over_the_flips():
+    torch.manual_seed(0)
+    network, normalise = create_network(Model(name="trace_resnet_s"), 5, 3, (24, 24))
+    nn.init.normal_(network.head.weight)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
+
+    def predicted(images: np.ndarray, *tta: str) -> np.ndarray:
+        return predict([network.eval()], normalise, images, recipe(tta=tta, precision="float32"), CPU)
+
+    views = [predicted(pixels), predicted(pixels[:, :, ::-1].copy()), predicted(pixels[:, ::-1].copy())]
+    assert abs(views[0] - views[1]).max() > 1e-3 and abs(views[0] - views[2]).max() > 1e-3
+    np.testing.assert_allclose(predicted(pixels, "horizontal", "vertical"), sum(views) / 3, atol=1e-5)
