@@ -40,7 +40,7 @@ def main() -> None:
     from pipeline.loop import Task, train_fold
     from pipeline.network import check_network, check_rules
     from pipeline.run import create_run
-    from pipeline.summary import fold_table, track_fold, track_summary
+    from pipeline.summary import fold_table, track_fold, track_summary, write_mistakes
     from pipeline.tracking import resolve_mode
 
     contest = cli.contest_of(args)
@@ -73,7 +73,8 @@ def main() -> None:
     if run.unfinished:
         print(f"folds still to train: {' '.join(map(str, run.unfinished))}")
     else:
-        if to_train:  # otherwise it was mirrored when the last of them ended
+        if to_train:  # otherwise it was drawn and mirrored when the last of them ended
+            print(f"worst mistakes: {write_mistakes(contest, run, rows, split)}")
             track_summary(mode, contest, run, rows, split)
         print(f"next: python infer.py {run.folder}")
 

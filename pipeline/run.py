@@ -182,12 +182,12 @@ def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, se
         "classes": list(contest.spec.target.classes),
     }
     if path.exists():
-        old = read_yaml(path)
-        differing = [key for key in _flat(settings) if _flat(old).get(key) != _flat(settings)[key]]
+        before, now = flatten(read_yaml(path)), flatten(settings)
+        differing = [key for key in now if before.get(key) != now[key]]
         if differing:
             key = differing[0]
             raise SpecError(
-                f"run {name!r} was started with another {key}: {_flat(old).get(key)!r}, now {_flat(settings)[key]!r}. "
+                f"run {name!r} was started with another {key}: {before.get(key)!r}, now {now[key]!r}. "
                 f"Give the new one another name (--name), or delete {folder}."
             )
     else:
@@ -229,10 +229,11 @@ def contest_of(run: Run, data: str | None) -> Contest:
     return open_contest(run.contest, data, str(run.folder.parent.parent))
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} as {"a.b": 1}: the keys that --set takes."""
     flat = {}
     for key, value in tree.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return flat
 
 

@@ -1,13 +1,17 @@
 """A run's folds side by side: as text, and as Weights & Biases runs (one group per run, one W&B run per fold)."""
 
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import numpy as np
 
 from competition.contest import Contest
+from competition.files import atomic_open
 from competition.metrics import METRICS, log_loss
 from competition.tables import Rows
 from folds.store import Split
+from pipeline.mistakes import read_mistakes, worst_mistakes
+from pipeline.pictures import draw_mistakes
 from pipeline.run import Fold, Run
 from pipeline.tracking import NullTracker, track
 
@@ -48,12 +52,26 @@ def track_fold(mode: str, contest: Contest, run: Run, fold: Fold) -> AbstractCon
     )
 
 
+def write_mistakes(contest: Contest, run: Run, rows: Rows, split: Split) -> Path:
+    """Draw a finished run's worst mistakes to worst.png in its folder, and return its path."""
+    oof = run.oof(rows, split, contest.spec.target.classes)
+    wrong = int((oof.probabilities.argmax(axis=1) != rows.labels).sum())
+    mistakes = worst_mistakes(rows, oof.probabilities, contest.spec.target.classes)
+    title = f"{run.name}: {len(mistakes)} of {wrong:,} mistakes among {len(rows):,} images, the surest first (OOF)"
+    path = run.folder / "worst.png"
+    with atomic_open(path, "wb") as file:
+        file.write(draw_mistakes(title, mistakes))
+    return path
+
+
 def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Split) -> None:
-    """The W&B run that sums up a finished run: scores over all folds, confusion matrix, table of folds, OOF files."""
+    """The W&B run that sums up a finished run: scores over all folds, confusion, worst mistakes, folds, OOF files."""
     classes, metric = contest.spec.target.classes, METRICS[contest.spec.metric.name]
     oof = run.oof(rows, split, classes)
     results = [fold.result() for fold in run.folds]
     scores = np.array([result["score"] for result in results])
+    mistakes = worst_mistakes(rows, oof.probabilities, classes)
+    images = read_mistakes(mistakes)  # before the mirror starts: a missing image is no failure of the run there
     columns = ["score", "log_loss", "images_per_second", "seconds"]
     with track(
         mode,
@@ -76,6 +94,8 @@ def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Spli
             }
         )
         tracker.confusion_matrix(rows.labels, oof.probabilities.argmax(axis=1), classes)
+        if mistakes:
+            tracker.gallery("worst_mistakes", images, [mistake.caption for mistake in mistakes])
         tracker.table(
             "folds", ["fold", *columns], [[k, *(result[c] for c in columns)] for k, result in enumerate(results)]
         )

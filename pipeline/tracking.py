@@ -19,6 +19,8 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from competition.metrics import METRICS
 
 CONNECT_TIMEOUT = 2.0  # seconds until the W&B host counts as unreachable
@@ -46,6 +48,9 @@ class NullTracker:
         pass
 
     def picture(self, name: str, png_path: Path) -> None:
+        pass
+
+    def gallery(self, name: str, images: Sequence[np.ndarray], captions: Sequence[str]) -> None:
         pass
 
     def artifact(self, path: Path, name: str, type: str) -> None:
@@ -111,6 +116,12 @@ class Tracker(NullTracker):
     @_guarded
     def picture(self, name: str, png_path: Path) -> None:
         self.run.log({name: self.wandb.Image(str(png_path))})
+
+    @_guarded
+    def gallery(self, name: str, images: Sequence[np.ndarray], captions: Sequence[str]) -> None:
+        """Mirror images (H, W, 3) uint8 of one size as one panel to leaf through, each with its caption."""
+        pairs = zip(images, captions, strict=True)
+        self.run.log({name: [self.wandb.Image(image, mode="RGB", caption=caption) for image, caption in pairs]})
 
     @_guarded
     def artifact(self, path: Path, name: str, type: str) -> None:

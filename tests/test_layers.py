@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = [p for folder in ("competition", "folds", "models", "pipeline") for p in sorted((ROOT / folder).glob("*.py"))]
 SCRIPTS = ("train", "infer", "ensemble")
-BENCHMARKS = [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun")]
+COMMANDS = [f"{name}.py" for name in SCRIPTS] + ["-m folds", "-m competition", "-m pipeline.compare"]
+COMMANDS += [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun")]
 # What each package may import of the project.
 ALLOWED = {
     "competition": {"competition"},
@@ -40,14 +41,15 @@ def test_packages_import_only_what_stands_below_them(path):
         assert not imports(path) & {"torch", "torchvision", "timm", "kaggle", "wandb"}
 
 
-def test_ensembling_never_loads_torch():
+def test_ensembling_and_comparing_never_load_torch():
     modules = ["competition." + p.stem for p in MODULES if p.parent.name == "competition" and p.stem != "__main__"]
     modules += ["folds.split", "folds.store", "folds.report", "ensemble", "pipeline.ensemble", "pipeline.report"]
+    modules += ["pipeline.compare", "pipeline.comparison", "pipeline.mistakes", "pipeline.pictures", "pipeline.summary"]
     code = f"import sys, importlib\nfor m in {modules}: importlib.import_module(m)\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-@pytest.mark.parametrize("command", ["train.py", "infer.py", "ensemble.py", "-m folds", "-m competition", *BENCHMARKS])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_commands_explain_themselves_without_loading_torch(command):
     # An unimportable torch makes a help that needs it fail.
     code = (

@@ -56,6 +56,7 @@ def test_the_walkthrough_runs_as_printed(tmp_path):
     make_archive(kit)
     commands = [line + QUICK * line.startswith("python train.py") for line in block("walkthrough")]
     assert len(commands) == 11
+    commands += block("compare")
     offline = [line for line in block("offline") if not line.startswith("wandb leet runs")]
     old = tuple(map(int, version("wandb").split(".")[:2])) < (0, 31)
     commands += [line for line in offline if not (old and "inspect" in line)]
@@ -73,6 +74,8 @@ def test_the_walkthrough_runs_as_printed(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     assert re.search(r"accuracy +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", done.stdout)
+    assert (kit / "runs/unibuc-deepfake/compare.png").is_file()
+    assert (kit / "runs/unibuc-deepfake/plain-cnn-s0/worst.png").is_file()
     ledger = (kit / "runs/unibuc-deepfake/ledger.csv").read_text()
     assert "complete" in ledger and "first blend" in ledger
     assert ledger.count("\n") == 2  # the dry run left no row

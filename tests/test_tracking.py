@@ -16,7 +16,14 @@ import numpy as np
 import pytest
 from local_wandb import LocalWandb, serving
 
+from competition.contest import Contest
+from competition.tables import Rows, load_train
+from folds.store import Split, read_folds, write_folds
 from pipeline import tracking
+from pipeline.mistakes import read_mistakes, worst_mistakes
+from pipeline.run import Run
+from pipeline.summary import track_summary, write_mistakes
+from tests.support import CLASSES, make_contest, make_run
 
 KEY = "0123456789" * 4
 INSPECTABLE = tuple(map(int, version("wandb").split(".")[:2])) >= (0, 31)
@@ -82,6 +89,10 @@ def wandb_cli(*arguments: str | Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def read_png(encoded: bytes) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR_RGB)
+
+
 def offline_run(folder: Path) -> Path:
     (run,) = (folder / "wandb").glob("offline-run-*")
     return run
@@ -103,6 +114,7 @@ def test_online_everything_arrives_and_the_key_is_never_shown(
         tracker.confusion_matrix(np.array([0, 1, 1]), np.array([0, 1, 0]), ("cat", "dog"))
         tracker.table("mistakes", ["id", "probability"], [["a", 0.4]])
         tracker.picture("worst", picture)
+        tracker.gallery("gallery", [np.full((8, 8, 3), (9, 0, 1), np.uint8)] * 2, ["first", "second"])
         tracker.artifact(file, "cnn-oof", "predictions")
         tracker.summarise({"cv/accuracy": 0.6, "selected_on_oof": False})
     with mirror(mode, tmp_path, fold=1) as tracker:
@@ -125,6 +137,9 @@ def test_online_everything_arrives_and_the_key_is_never_shown(
     assert run.summary["selected_on_oof"] is False
     assert run.summary["mistakes"]["nrows"] == 1
     assert run.summary["worst"]["format"] == "png"
+    assert run.summary["gallery"]["captions"] == ["first", "second"]
+    stored = server.stored[f"cnn-f0/{run.summary['gallery']['filenames'][0]}"]
+    assert (read_png(stored) == (9, 0, 1)).all()  # dark pixels stay as they are
     assert "confusion" in run.config["_wandb"]["visualize"]
     assert run.exit_code == 0
     assert server.artifacts["cnn-oof"] == "predictions"
@@ -135,6 +150,61 @@ def test_online_everything_arrives_and_the_key_is_never_shown(
     shown = capfd.readouterr()
     assert f"{server.url}/local/contest/runs/cnn-f0" in shown.err
     assert KEY not in shown.out + shown.err + reason
+
+
+@pytest.fixture
+def with_mistakes(tmp_path: Path) -> tuple[Contest, Run, Rows, Split]:
+    """A finished run on six images: cat dog owl cat dog owl, all predicted as dogs, less and less surely."""
+    contest = make_contest(tmp_path / "contest", n_train=6, n_test=3).contest()
+    rows = load_train(contest)
+    write_folds(contest, rows, np.arange(6) % 3)
+    split = read_folds(contest, rows)
+    dog = np.array([0.6, 0.9, 0.8, 0.7, 0.5, 0.6])
+    probabilities = np.stack([(1 - dog) / 4, dog, (1 - dog) * 3 / 4], axis=1)
+    return contest, make_run(contest, rows, split, "cnn", [0.0, 1.0, 0.0], probabilities), rows, split
+
+
+def test_the_summary_shows_the_worst_mistakes_in_order(
+    server: LocalWandb, with_mistakes: tuple[Contest, Run, Rows, Split]
+) -> None:
+    contest, run, rows, split = with_mistakes
+    track_summary("online", contest, run, rows, split)
+    (summary,) = server.runs.values()
+    panel = summary.summary["worst_mistakes"]
+    assert panel["captions"] == [  # the two dogs are right; of two equally sure ones the first row's is first
+        "true owl (15.0%), predicted dog (80.0%), id train002",
+        "true cat (7.5%), predicted dog (70.0%), id train003",
+        "true cat (10.0%), predicted dog (60.0%), id train000",
+        "true owl (30.0%), predicted dog (60.0%), id train005",
+    ]
+    run_id = next(iter(server.runs))
+    shown = [read_png(server.stored[f"{run_id}/{name}"]) for name in panel["filenames"]]
+    files = [cv2.imread(str(rows.images[i]), cv2.IMREAD_COLOR_RGB) for i in (2, 3, 0, 5)]
+    assert all((image == file).all() for image, file in zip(shown, files, strict=True))
+    assert "confusion" in summary.config["_wandb"]["visualize"]
+
+
+@pytest.mark.parametrize("mode", ["offline", "disabled", "online"])
+@pytest.mark.usefixtures("closed_port")
+def test_the_summary_survives_a_missing_mirror_and_the_grid_is_drawn(
+    mode: str, with_mistakes: tuple[Contest, Run, Rows, Split]
+) -> None:
+    contest, run, rows, split = with_mistakes
+    track_summary(mode, contest, run, rows, split)
+    picture = cv2.imread(str(write_mistakes(contest, run, rows, split)))
+    assert picture.shape[0] > 300 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
+
+
+def test_images_of_several_sizes_are_shown_whole_on_one_ground(tmp_path: Path) -> None:
+    sizes = [(20, 10), (10, 40), (1024, 256)]
+    for i, size in enumerate(sizes):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size, 3), 200, np.uint8))
+    rows = Rows(np.array(list("abc")), tuple(tmp_path / f"{i}.png" for i in range(3)), np.zeros(3, np.int64))
+    probabilities = np.array([[0.1, 0.9, 0], [0.2, 0.8, 0], [0.3, 0.7, 0]])
+    images = read_mistakes(worst_mistakes(rows, probabilities, CLASSES))
+    assert [image.shape for image in images] == [(512, 128, 3)] * 3
+    assert [(image == 200).all(axis=2).sum() for image in images] == [20 * 10, 10 * 40, 512 * 128]
+    assert read_mistakes([]) == [] == worst_mistakes(rows, np.eye(3)[[0, 0, 0]], CLASSES)
 
 
 def test_exception_in_the_block_marks_the_run_as_failed(server: LocalWandb, tmp_path: Path) -> None:
@@ -315,6 +385,7 @@ with track(mode, **settings, folder=Path(sys.argv[1])) as tracker:
     tracker.confusion_matrix([0], [0], ["a"])
     tracker.table("t", ["a"], [[1]])
     tracker.picture("p", Path("missing.png"))
+    tracker.gallery("g", [], [])
     tracker.artifact(Path("missing.npz"), "a", "predictions")
 assert "wandb" not in sys.modules
 """

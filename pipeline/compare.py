@@ -1,0 +1,46 @@
+"""Runs of a contest side by side, in progress too: scores, paired differences, what was set differently, and curves."""
+
+import argparse
+
+from competition import cli
+from competition.errors import DataError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.compare", description=__doc__)
+    cli.add_contest_arguments(parser)
+    parser.add_argument("run", nargs="*", metavar="RUN", help="runs, by name or folder (default: all)")
+    args = parser.parse_args()
+
+    from competition.files import atomic_open
+    from competition.metrics import METRICS
+    from pipeline.comparison import (
+        comparison_table,
+        differences,
+        differences_table,
+        ranked,
+        read_record,
+        settings_table,
+    )
+    from pipeline.pictures import draw_comparison
+    from pipeline.run import find_run, list_runs
+
+    contest = cli.contest_of(args)
+    runs = [find_run(contest, name) for name in dict.fromkeys(args.run)] if args.run else list_runs(contest)
+    if not runs:
+        raise DataError(f"{contest.runs} holds no run. Train one: python train.py -c {contest.slug} -r RECIPE")
+
+    records = ranked([read_record(run, METRICS[contest.spec.metric.name]) for run in runs])
+    print(comparison_table(records))
+    for best, others in differences(records):
+        print(f"\n{differences_table(best, others)}")
+    if settings := settings_table(records):
+        print(f"\nset differently (runs by their number above):\n{settings}")
+    picture = contest.runs / "compare.png"
+    with atomic_open(picture, "wb") as file:
+        file.write(draw_comparison(contest.spec.title, records))
+    print(f"\ncurves: {picture}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
