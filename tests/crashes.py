@@ -6,6 +6,7 @@ write n: killed in the middle of the n-th file it writes. term, kill s: signalle
 limit n: no file may grow beyond n bytes. Prints each attempt's exit status as JSON; torch is imported once for all.
 """
 
+import fcntl
 import json
 import os
 import resource
@@ -38,13 +39,14 @@ def main() -> None:
 
 
 def _die_in_write(number: int) -> None:
-    """From now on the `number`-th fsync leaves half of its file on the disk and kills this process."""
+    """The `number`-th fsync from now leaves half a new file on the disk, or a cut last line, and kills this process."""
     left = [number]
 
     def fsync(file: int) -> None:
         left[0] -= 1
         if not left[0]:
-            os.ftruncate(file, os.fstat(file).st_size // 2)
+            size, appended = os.fstat(file).st_size, fcntl.fcntl(file, fcntl.F_GETFL) & os.O_APPEND
+            os.ftruncate(file, size - 10 if appended else size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
     os.fsync = fsync
