@@ -1,9 +1,10 @@
 """Runs train.py over and over, ending it each time at another moment, and at last to its end. Not a test by itself.
 
-    python -m tests.crashes '[["write", 3], ["term", 1.5], ["kill", 2.0], ["limit", 100000]]' train.py's arguments …
+    python -m tests.crashes '[["write", 3], ["term", 5], ["kill", 2], ["limit", 100000]]' train.py's arguments …
 
-write n: killed in the middle of the n-th file it writes. term, kill s: signalled s seconds after its start.
-limit n: no file may grow beyond n bytes. Prints each attempt's exit status as JSON; torch is imported once for all.
+write n: killed in the middle of the n-th file it writes. term, kill n: signalled in its n-th step. sometime s: killed
+after s seconds, wherever it is. limit n: no file may grow beyond n bytes. Prints each attempt's exit status as JSON;
+torch is imported once for all.
 """
 
 import fcntl
@@ -16,6 +17,7 @@ import sys
 import time
 
 import pipeline.loop
+from pipeline.progress import Progress
 
 
 def main() -> None:
@@ -27,13 +29,15 @@ def main() -> None:
         if not child:
             if kind == "write":
                 _die_in_write(value)
+            elif kind in ("term", "kill"):
+                _signal_in_step(value, signal.SIGTERM if kind == "term" else signal.SIGKILL)
             elif kind == "limit":
                 resource.setrlimit(resource.RLIMIT_FSIZE, (value, value))
             runpy.run_path("train.py", run_name="__main__")
             os._exit(0)
-        if kind in ("term", "kill"):
+        if kind == "sometime":
             time.sleep(value)
-            os.kill(child, signal.SIGTERM if kind == "term" else signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
         statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     print(json.dumps(statuses))
 
@@ -50,6 +54,19 @@ def _die_in_write(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     os.fsync = fsync
+
+
+def _signal_in_step(number: int, what: signal.Signals) -> None:
+    """The `number`-th step from now sends this process a signal, before the step's checkpoint."""
+    left, step = [number], Progress.step
+
+    def signalling_step(self: Progress) -> None:
+        step(self)
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), what)
+
+    Progress.step = signalling_step
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ progressive: {start: 0.75, how: crop}
 batch_size: 8
 loss: {name: focal, label_smoothing: 0.1, class_weights: balanced}
 optimizer: {name: muon, lr: 1e-3, weight_decay: 1e-3, clip_norm: 1.0}
-schedule: {name: one_cycle, epochs: 8, validate_every: 3}
+schedule: {name: one_cycle, epochs: 12, validate_every: 5}
 ema: 0.9
 """
 UNTIMED = {"seconds": 0, "images_per_second": 0, "memory_gb": 0}
@@ -170,18 +170,18 @@ def crash(tiny: Tiny, runs: Path, moments: list, *more: str) -> tuple[list[int],
 def test_ended_at_any_moment_it_goes_on_bit_for_bit_as_if_it_had_not_been(tiny, tmp_path):
     (tmp_path / "everything.yaml").write_text(EVERYTHING)
     arguments = ["-r", str(tmp_path / "everything.yaml"), "--fold", "0", "--wandb", "disabled"]
-    moments = [["write", n] for n in (1, 4, 9, 14)]
-    moments += [["term", 1.3], ["kill", 1.7], ["limit", 100_000], ["term", 2.1], ["write", 2], ["kill", 1.1]]
+    moments = [["sometime", 0.6], *(["write", n] for n in (1, 4, 7, 9)), ["limit", 100_000]]
+    moments += [["term", 3], ["kill", 3], ["term", 2], ["write", 2], ["kill", 1]]
     statuses, said = crash(tiny, tmp_path / "crashed", moments, *arguments)
-    assert statuses[:4] == [-9] * 4 and set(statuses[4:]) <= {0, 2, 143, -9} and {2, 143} <= set(statuses)
-    assert statuses[-1] == 0 and "terminated; the same command continues" in said
+    assert statuses == [-9, -9, -9, -9, -9, 2, 143, -9, 143, -9, -9, 0]
+    assert "terminated; the same command continues" in said
     assert "File too large. Raise the limit on the size of files" in said and "continues after epoch" in said
     whole, crashed = tmp_path / "whole", tmp_path / "crashed"
     assert crash(tiny, whole, [], *arguments)[0] == [0]
     name = "tiny/everything-s0"
     assert weights_and_oof(crashed / name) == weights_and_oof(whole / name)
     histories = [[{**row, **UNTIMED} for row in open_run(runs / name).folds[0].history()] for runs in (crashed, whole)]
-    assert histories[0] == histories[1] and [row["epoch"] for row in histories[0]] == list(range(1, 9))
+    assert histories[0] == histories[1] and [row["epoch"] for row in histories[0]] == list(range(1, 13))
     assert not list(crashed.rglob("*.tmp.tmp")) and sorted(
         path.name for path in (whole / name / "fold0").iterdir()
     ) == [*(".lock", "DONE", "last.pt", "metrics.jsonl", "oof.npz", "weights.safetensors")]
