@@ -1,0 +1,1 @@
+"""The arithmetic of ensembles: weights fitted on out-of-fold predictions, and what they are honestly worth."""

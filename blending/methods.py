@@ -1,0 +1,237 @@
+"""The ways to weight an ensemble, from the simplest to the richest, and the gate between them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from blending.convex import least_log_loss, least_squares
+from blending.greedy import greedy_log_loss, greedy_squares
+from blending.pool import log_linear_weights, logarithms, temperature_exponent
+from blending.pruning import strongest
+from blending.rules import Blend, Read, combine, two_columns
+from blending.truth import Truth
+
+BAGS = 20  # samples of rows whose weights are averaged
+PICKS = 25  # of the greedy selection
+POOL_NUMBERS = 100_000_000  # at most so many logarithms are fitted at once: 400 MB; more rows than that add nothing
+STRENGTH = 30.0  # of the log-linear pool's pull towards the convex weights, in rows
+SMALLEST_WEIGHT = 1e-3  # a member that weighs less costs inference time and changes nothing
+
+
+@dataclass(frozen=True)
+class Library:
+    """M members' out-of-fold predictions of the same N rows, read one at a time.
+
+    read: predictions of member j, in the shape that `truth` says. fold: (N,) fold of each row.
+    reduced: (M, N, K) float32, each member's `Truth.reduce`: all that linear blends need, and all that stays in memory.
+    """
+
+    read: Read
+    truth: Truth
+    fold: np.ndarray
+    reduced: np.ndarray
+
+    @property
+    def folds(self) -> list[np.ndarray]:
+        """The rows of each fold."""
+        return [np.flatnonzero(self.fold == k) for k in np.unique(self.fold)]
+
+    def complement(self, held_out: np.ndarray) -> np.ndarray:
+        """All rows but those."""
+        rest = np.ones(len(self.truth), dtype=bool)
+        rest[held_out] = False
+        return np.flatnonzero(rest)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A method fitted to all rows, and once more without each fold.
+
+    blend: fitted to all rows. nested_blends: one per fold, fitted to the rows of the others.
+    losses: (N,) the loss of each row under the blend that did not see it.
+    spread: (M,) standard deviation of the weights over the bags, or over the folds where there are none.
+    gap: largest proven distance to the optimum among the fits, nan where the method proves none.
+    """
+
+    method: str
+    blend: Blend
+    nested_blends: tuple[Blend, ...]
+    losses: np.ndarray
+    spread: np.ndarray
+    gap: float
+
+    @property
+    def loss(self) -> float:
+        """The nested loss."""
+        return float(self.losses.mean())
+
+
+def open_library(read: Read, members: int, truth: Truth, fold: np.ndarray) -> Library:
+    """Read every member once."""
+    first = truth.reduce(read(0))
+    reduced = np.empty((members, *first.shape), dtype=np.float32)
+    reduced[0] = first
+    for j in range(1, members):
+        reduced[j] = truth.reduce(read(j))
+    return Library(read, truth, fold, reduced)
+
+
+def fit(method: str, library: Library, cap: int | None = None) -> Fitted:
+    """Fit a method of METHODS. `cap`: at most so many members, chosen anew without each fold."""
+    return METHODS[method](library, cap)
+
+
+def choose(library: Library, cap: int | None = None) -> tuple[Fitted, list[Fitted]]:
+    """The method to trust: start from the simplest; a richer one must earn its place.
+
+    It is accepted when its nested loss is lower by more than one standard error of the paired differences of the rows,
+    and lower than that of everything simpler.
+
+    Returns:
+        The accepted fit, and all that were tried.
+    """
+    tried = [fit(method, library, cap) for method in (LADDER if library.truth.kind != "values" else LADDER[:3])]
+    accepted = tried[0]
+    for k, richer in enumerate(tried):
+        if improves(accepted.losses, richer.losses) and richer.loss < min(simpler.loss for simpler in tried[:k]):
+            accepted = richer
+    return accepted, tried
+
+
+def improves(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether the mean of paired losses falls by more than one standard error."""
+    gain = before - after
+    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    return bool(gain.mean() > error)
+
+
+def nested_losses(library: Library, weights: Sequence[np.ndarray]) -> np.ndarray:
+    """Each row's loss (N,) under the linear blend of its fold's weights."""
+    losses = np.empty(len(library.truth))
+    for w, rows in zip(weights, library.folds, strict=True):
+        used = np.flatnonzero(w)
+        blended = np.tensordot(w[used].astype(np.float32), library.reduced[np.ix_(used, rows)], 1)
+        losses[rows] = library.truth.reduced_losses(blended)
+    return losses
+
+
+def optimum(t: np.ndarray, kind: str) -> tuple[np.ndarray, float]:
+    """The simplex weights of least loss for reduced predictions (M, rows, K), and the proven gap."""
+    fitted = (least_squares if kind == "values" else least_log_loss)(t.reshape(len(t), -1))
+    return fitted.values, fitted.gap
+
+
+# Every linear method: reduced predictions (M, rows, K) of some rows -> weights (M,), their spread (M,) or None, gap.
+_LinearFit = Callable[[np.ndarray, str], tuple[np.ndarray, np.ndarray | None, float]]
+
+
+def _best(t: np.ndarray, kind: str) -> tuple[np.ndarray, None, float]:
+    losses = [Truth(kind, np.empty(0)).reduced_losses(row).mean() for row in t]
+    return np.eye(len(t))[int(np.argmin(losses))], None, np.nan
+
+
+def _uniform(t: np.ndarray, _: str) -> tuple[np.ndarray, None, float]:
+    return np.full(len(t), 1 / len(t)), None, np.nan
+
+
+def _greedy(t: np.ndarray, kind: str) -> tuple[np.ndarray, None, float]:
+    pick = greedy_squares if kind == "values" else greedy_log_loss
+    return pick(t.reshape(len(t), -1), PICKS).values, None, np.nan
+
+
+def _convex(t: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, float]:
+    """The mean of the optima of bootstrap samples of the rows: steadier than the optimum, and never far from it."""
+    rng, n = np.random.default_rng(0), t.shape[1]
+    fits = [optimum(t[:, np.sort(rng.integers(0, n, n))], kind) for _ in range(BAGS if len(t) > 1 else 1)]
+    values = np.stack([w for w, _ in fits])
+    w = values.mean(axis=0)
+    w[w < SMALLEST_WEIGHT] = 0
+    return w / w.sum(), values.std(axis=0), max(gap for _, gap in fits)
+
+
+def _linear(method: str, fit_rows: _LinearFit, library: Library, cap: int | None) -> Fitted:
+    kind, nested = library.truth.kind, []
+
+    def fit_some(t: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, float]:
+        kept = strongest(t, kind, cap)
+        w, spread, gap = fit_rows(t[kept], kind)
+        whole = np.zeros((2, len(t)))
+        whole[0, kept], whole[1, kept] = w, (0 if spread is None else spread)
+        return whole[0], None if spread is None else whole[1], gap
+
+    for rows in library.folds:
+        nested.append(fit_some(library.reduced[:, library.complement(rows)]))
+    w, spread, gap = fit_some(library.reduced)
+    weights = [values for values, _, _ in nested]
+    if spread is None:
+        spread = np.std(weights, axis=0)
+    blends = tuple(Blend(values) for values in weights)
+    losses = nested_losses(library, weights)
+    return Fitted(method, Blend(w), blends, losses, spread, float(np.max([gap, *(g for _, _, g in nested)])))
+
+
+def _calibrated(library: Library, cap: int | None) -> Fitted:
+    """The convex blend, raised to the power of least log loss."""
+    convex = fit("convex", library, cap)
+    truth, blends = library.truth, [*convex.nested_blends, convex.blend]
+    combined = combine(blends, library.read, truth.kind)
+    rows = [*(library.complement(fold) for fold in library.folds), np.arange(len(truth))]
+    powers = [
+        temperature_exponent(*_logs(p[some], truth.take(some)), STRENGTH)
+        for p, some in zip(combined, rows, strict=True)
+    ]
+    sharpened = [Blend(b.weights, b.rule, power) for b, power in zip(blends, powers, strict=True)]
+    return _with_losses("convex_calibrated", library, sharpened, convex)
+
+
+def _log_linear(library: Library, cap: int | None) -> Fitted:
+    """A weighted mean of logarithms, held near to the convex weights."""
+    convex = fit("convex", library, cap)
+    truth, m = library.truth, len(library.reduced)
+    columns = library.read(0).shape[1] if truth.kind == "classes" else 2 * library.reduced.shape[2]
+    n = min(len(truth), max(1000, POOL_NUMBERS // (m * columns)))
+    sample = np.sort(np.random.default_rng(0).permutation(len(truth))[:n])
+    logs, y = [], None
+    for j in range(m):
+        some, y = _logs(library.read(j)[sample], truth.take(sample))
+        logs.append(some)
+    stacked, per_row = np.stack(logs), len(y) // n
+    blends = []
+    for k, convex_blend in enumerate([*convex.nested_blends, convex.blend]):
+        seen = np.repeat(~np.isin(sample, library.folds[k]) if k < len(library.folds) else np.full(n, True), per_row)
+        kept = np.flatnonzero(convex_blend.weights) if cap else np.arange(m)
+        weights = np.zeros(m)
+        weights[kept] = log_linear_weights(
+            stacked[np.ix_(kept, np.flatnonzero(seen))], y[seen], convex_blend.weights[kept], STRENGTH
+        )
+        weights[weights < SMALLEST_WEIGHT] = 0
+        blends.append(Blend(weights, "log_linear"))
+    return _with_losses("log_linear", library, blends, convex)
+
+
+def _logs(p: np.ndarray, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms (rows, C) and class indices (rows,); every label is a row of two classes."""
+    if truth.kind == "labels":
+        return logarithms(two_columns(p)), truth.y.reshape(-1).astype(int)
+    return logarithms(p), truth.y
+
+
+def _with_losses(method: str, library: Library, blends: list[Blend], convex: Fitted) -> Fitted:
+    losses = np.empty(len(library.truth))
+    for rows, p in zip(library.folds, combine(blends[:-1], library.read, library.truth.kind), strict=True):
+        losses[rows] = library.truth.take(rows).losses(p[rows])
+    spread = np.std([blend.weights for blend in blends[:-1]], axis=0) if method == "log_linear" else convex.spread
+    gap = np.nan if method == "log_linear" else convex.gap
+    return Fitted(method, blends[-1], tuple(blends[:-1]), losses, spread, gap)
+
+
+METHODS: dict[str, Callable[[Library, int | None], Fitted]] = {
+    "best": lambda library, cap: _linear("best", _best, library, cap),
+    "uniform": lambda library, cap: _linear("uniform", _uniform, library, cap),
+    "greedy": lambda library, cap: _linear("greedy", _greedy, library, cap),
+    "convex": lambda library, cap: _linear("convex", _convex, library, cap),
+    "convex_calibrated": _calibrated,
+    "log_linear": _log_linear,
+}
+LADDER = ("best", "uniform", "convex", "convex_calibrated", "log_linear")

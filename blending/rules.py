@@ -1,0 +1,67 @@
+"""How members' predictions become one: as a weighted mean, or a weighted mean of logarithms."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from blending.pool import logarithms, pooled
+
+Read = Callable[[int], np.ndarray]  # the predictions of member j, all rows; read from its file each time
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A rule with its weights.
+
+    weights: (M,) float64, none negative; on the simplex for "mean", with any sum for "log_linear".
+    power: to which the distribution that comes out is raised; 1 leaves it as it is. Above 1 sharpens.
+    """
+
+    weights: np.ndarray
+    rule: Literal["mean", "log_linear"] = "mean"
+    power: float = 1.0
+
+    @property
+    def used(self) -> np.ndarray:
+        """Indices of the members that weigh something; the others need not be read."""
+        return np.flatnonzero(self.weights)
+
+
+def combine(blends: Sequence[Blend], read: Read, kind: str) -> list[np.ndarray]:
+    """The predictions of several blends of the same members, each float32 of a member's shape, in one pass over them.
+
+    Args:
+        kind: the target's, as in `blending.truth.Truth`. Only one member is in memory at a time.
+    """
+    totals: list[np.ndarray | None] = [None] * len(blends)
+    for j in sorted({int(j) for blend in blends for j in blend.used}):
+        p = _as_distribution(read(j), kind)
+        logs = logarithms(p) if any(b.rule == "log_linear" and b.weights[j] for b in blends) else None
+        for i, blend in enumerate(blends):
+            if blend.weights[j]:
+                part = np.float32(blend.weights[j]) * (p if blend.rule == "mean" else logs)
+                totals[i] = part if totals[i] is None else np.add(totals[i], part, out=totals[i])
+    return [_finish(blend, total, kind) for blend, total in zip(blends, totals, strict=True)]
+
+
+def two_columns(p: np.ndarray) -> np.ndarray:
+    """Probabilities (N, K) of labels as (N·K, 2) distributions over no and yes."""
+    return np.stack([1 - p, p], axis=-1).reshape(-1, 2)
+
+
+def _as_distribution(p: np.ndarray, kind: str) -> np.ndarray:
+    p = np.asarray(p, dtype=np.float32)
+    return np.stack([1 - p, p], axis=-1) if kind == "labels" else p
+
+
+def _finish(blend: Blend, total: np.ndarray, kind: str) -> np.ndarray:
+    if kind == "values":
+        return total
+    if blend.rule == "log_linear":
+        total = pooled(total)
+    total = total / total.sum(axis=-1, keepdims=True)
+    if blend.power != 1:
+        total = pooled(np.float32(blend.power) * logarithms(total))
+    return total[..., 1] if kind == "labels" else total

@@ -1,0 +1,47 @@
+"""The truth that members are judged against, for every kind of target."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+SMALLEST = 1e-15  # probabilities are clipped here, as Kaggle's graders do
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of N rows. `kind` says what `y` holds and what a member predicts:
+
+    classes: y (N,) class indices; predictions (N, C) distributions; judged by log loss.
+    labels:  y (N, K) zeros and ones, any number of them per row; predictions (N, K) probabilities; log loss over all.
+    values:  y (N,) or (N, K) numbers; predictions of y's shape; judged by squared error.
+    """
+
+    kind: Literal["classes", "labels", "values"]
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> "Truth":
+        return Truth(self.kind, self.y[rows])
+
+    def reduce(self, p: np.ndarray) -> np.ndarray:
+        """All that the loss of a linear blend depends on in a member's predictions, (N, K) float32.
+
+        Of probabilities: those of what came true, K = 1 for classes. Of values: the errors, prediction minus truth.
+        """
+        if self.kind == "values":
+            return (p - self.y).reshape(len(self), -1).astype(np.float32)
+        if self.kind == "labels":
+            return np.clip(np.where(self.y > 0, p, 1 - p), SMALLEST, 1).astype(np.float32)
+        return np.clip(p[np.arange(len(self)), self.y], SMALLEST, 1).astype(np.float32)[:, None]
+
+    def losses(self, p: np.ndarray) -> np.ndarray:
+        """Each row's loss, (N,) float64: its mean is what the weights minimise."""
+        return self.reduced_losses(self.reduce(p))
+
+    def reduced_losses(self, t: np.ndarray) -> np.ndarray:
+        """The same from what `reduce` returns, of one member or of a linear blend."""
+        t = np.asarray(t, dtype=np.float64)
+        return ((t**2) if self.kind == "values" else -np.log(t)).mean(axis=1)
