@@ -3,7 +3,7 @@
 import argparse
 
 from competition import cli
-from competition.errors import DataError
+from competition.errors import DataError, SpecError
 
 
 def main() -> None:
@@ -12,15 +12,27 @@ def main() -> None:
     parser.add_argument(
         "run", nargs="*", metavar="RUN", help="candidates, by name or folder (default: every finished run)"
     )
+    parser.add_argument(
+        "--method",
+        choices=["auto", "best", "uniform", "greedy", "convex", "convex_calibrated", "log_linear"],
+        default="auto",
+        help="how to weight (default: the simplest that no richer one beats, by nested log loss)",
+    )
+    parser.add_argument(
+        "--max-members", type=int, metavar="K", help="keep at most K of them; the price in score is shown"
+    )
+    parser.add_argument("--pool-seeds", action="store_true", help="runs that differ only in their seed count as one")
     parser.add_argument("--name", help="the ensemble's name (default: made from its runs)")
     args = parser.parse_args()
 
     from competition.tables import load_train
     from folds.store import read_folds
-    from pipeline.ensemble import fit_ensemble, runs_table, write_ensemble
+    from pipeline.ensemble import Options, evidence_lines, fit_ensemble, runs_table, write_ensemble
     from pipeline.report import write_report
     from pipeline.run import find_run, list_runs
 
+    if args.max_members is not None and args.max_members < 1:
+        raise SpecError(f"--max-members {args.max_members}: an ensemble has a member at least")
     contest = cli.contest_of(args)
     rows = load_train(contest)
     split = read_folds(contest, rows)
@@ -34,8 +46,10 @@ def main() -> None:
     if not runs:
         raise DataError(f"{contest.runs} holds no finished run. Train one: python train.py -c {contest.slug} -r RECIPE")
 
-    ensemble = fit_ensemble(contest, runs, rows, split)
+    options = Options(args.method, args.max_members, args.pool_seeds)
+    ensemble = fit_ensemble(contest, runs, rows, split, options)
     print(runs_table(contest, ensemble))
+    print(evidence_lines(contest, ensemble))
     folder = write_ensemble(contest, ensemble, rows, split, args.name or ensemble.name)
     write_report(contest, ensemble, rows, folder)
     print(

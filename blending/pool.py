@@ -61,7 +61,8 @@ def log_linear_weights(
 def temperature_exponent(logs: np.ndarray, y: np.ndarray, strength: float) -> float:
     """The power to which probabilities (logs: (N, C), their logarithms) are raised for the least log loss.
 
-    Above 1 sharpens; `strength` pulls towards 1. (Guo et al., "On calibration of modern neural networks", ICML 2017; its temperature is 1 / power.)
+    Above 1 sharpens; `strength` pulls towards 1. It is 1 / temperature in Guo et al., "On calibration of modern neural
+    networks", ICML 2017.
     """
     return float(log_linear_weights(logs[None], y, np.ones(1), strength)[0])
 

@@ -13,11 +13,15 @@ from competition.errors import DataError
 
 @dataclass(frozen=True)
 class Metric:
-    """A named score. `function(y, p)` returns a float; `maximize` tells whether larger is better."""
+    """A named score. `function(y, p)` returns a float; `maximize` tells whether larger is better.
+
+    per_row: (y, p) -> (N,) numbers whose mean is the score, where there are such.
+    """
 
     name: str
     maximize: bool
     function: Callable[[np.ndarray, np.ndarray], float]
+    per_row: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     def __call__(self, y: np.ndarray, p: np.ndarray) -> float:
         """The score of probabilities `p` (N, C) for true classes `y` (N,). Raises DataError when it is not defined."""
@@ -30,14 +34,19 @@ class Metric:
         return score - reference if self.maximize else reference - score
 
 
-def accuracy(y: np.ndarray, p: np.ndarray) -> float:
-    """Share of rows whose most probable class (the first, in a tie) is the true one."""
-    return float(np.mean(p.argmax(axis=1) == y))
+def hits(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """1.0 for every row whose most probable class (the first, in a tie) is the true one, else 0.0."""
+    return (p.argmax(axis=1) == y).astype(np.float64)
+
+
+def row_log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """-log p[true class] of every row, in nats; probabilities are clipped at 1e-15, as Kaggle's graders do."""
+    return -np.log(np.clip(p[np.arange(len(y)), y].astype(np.float64), 1e-15, 1.0))
 
 
 def log_loss(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean of -log p[true class], in nats; probabilities are clipped at 1e-15, as Kaggle's graders do."""
-    return float(-np.log(np.clip(p[np.arange(len(y)), y].astype(np.float64), 1e-15, 1.0)).mean())
+    """Mean of `row_log_loss`."""
+    return float(row_log_loss(y, p).mean())
 
 
 def auc(y: np.ndarray, p: np.ndarray) -> float:
@@ -57,12 +66,31 @@ def macro_f1(y: np.ndarray, p: np.ndarray) -> float:
     return float(f1_score(y, p.argmax(axis=1), labels=np.arange(p.shape[1]), average="macro", zero_division=0))
 
 
+def f1(y: np.ndarray, p: np.ndarray) -> float:
+    """F1 of the second class, predicted where it is the more probable one; 0 where it is never predicted nor true."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(y == 1, p.argmax(axis=1) == 1, zero_division=0))
+
+
+def quadratic_weighted_kappa(y: np.ndarray, p: np.ndarray) -> float:
+    """Agreement of the most probable class with the true one, by squared distance in the order of the classes.
+
+    1 is perfect, 0 is chance. Where all rows and all predictions are of one class, it is 1.
+    """
+    predicted = p.argmax(axis=1)
+    chance = y.var() + predicted.var() + (y.mean() - predicted.mean()) ** 2
+    return float(1 - np.mean((y - predicted) ** 2.0) / chance) if chance else 1.0
+
+
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", True, accuracy),
-        Metric("log_loss", False, log_loss),
+        Metric("accuracy", True, lambda y, p: hits(y, p).mean(), hits),
+        Metric("log_loss", False, log_loss, row_log_loss),
         Metric("auc", True, auc),
+        Metric("f1", True, f1),
         Metric("macro_f1", True, macro_f1),
+        Metric("quadratic_weighted_kappa", True, quadratic_weighted_kappa),
     )
 }

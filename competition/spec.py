@@ -84,6 +84,14 @@ class MetricSpec(Strict):
         return self
 
 
+class Medals(Strict):
+    """Private leaderboard scores that won a medal, or would; the report says which one the estimate reaches."""
+
+    gold: float | None = None
+    silver: float | None = None
+    bronze: float | None = None
+
+
 class Submission(Strict):
     """The file Kaggle expects.
 
@@ -116,6 +124,7 @@ class Spec(Strict):
     target: Target
     folds: Folds = Folds()
     metric: MetricSpec
+    medals: Medals | None = None
     submission: Submission
     rules: Rules
 

@@ -1,22 +1,40 @@
 """An ensemble: its members, their weights, the scores that say what it is worth, and its folder."""
 
+import functools
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from blending.decisions import DECISIONS, Decision, fit_decision
+from blending.evidence import Evidence, compare, resampled_gains
+from blending.methods import Fitted, Library, choose, fit, open_library
+from blending.pruning import class_prior_loss, duplicates, useless
+from blending.rules import combine
+from blending.truth import Truth
 from competition.contest import Contest
 from competition.errors import DataError
 from competition.files import atomic_open
-from competition.metrics import METRICS, log_loss
+from competition.metrics import METRICS, Metric, log_loss
 from competition.submission import write_submission
 from competition.tables import Rows, load_test
 from folds.store import Split
-from pipeline.blending import blend, convex_weights, nested_blend, true_class
 from pipeline.run import Run
 from pipeline.store import Predictions
+
+IN_MEMORY = 1_000_000_000  # bytes of predictions that are kept rather than read again
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to choose and weight. cap: at most so many members. pool_seeds: runs that differ in the seed only are one."""
+
+    method: str = "auto"
+    cap: int | None = None
+    pool_seeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,59 +46,139 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Member:
+    """One voice of the ensemble: a run, or the equal mean of runs that differ in nothing but their seed."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def selected_on_oof(self) -> bool:
+        return any(run.selected_on_oof for run in self.runs)
+
+    def oof(self, rows: Rows, split: Split, classes: tuple[str, ...]) -> np.ndarray:
+        """Out-of-fold probabilities (N, C) float32, in the order of `rows`. Raises DataError as `Run.oof`."""
+        return _mean([run.oof(rows, split, classes).probabilities for run in self.runs])
+
+    def test(self, ids: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
+        """Probabilities (N, C) float32 of the test rows `ids`. Raises DataError as `Run.test`."""
+        return _mean([run.test("test", ids, classes).probabilities for run in self.runs])
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """A fitted ensemble.
 
-    runs: its candidates. weights: (M,) on the simplex, in their order. gap: bound of the log loss above the optimum.
-    members, oof, nested: out-of-fold probabilities (N, C) of each run, of the blend, and of the nested blend.
-    in_sample: the blend's score on the rows its weights were fitted on: too good. honest: the nested blend's.
-    single: each run's own score. uniform: the score of equal weights, which fits nothing.
+    members: M candidates, by name. left_out: why some runs are no candidates, by name.
+    library: their out-of-fold predictions. fitted: the weights. tried: every method that was compared, also `fitted`.
+    decision: from probabilities to classes, where the submission holds classes.
+    oof, nested: out-of-fold probabilities (N, C) of the blend, and of the blends that did not see the row's fold.
+    in_sample: the score on the rows that weights and decision were fitted on: too good. honest: the nested one's.
+    single: each member's own score. best: the index of the member of least log loss.
+    evidence: the honest score against the best member's. uncapped: the honest score without the cap on members.
     """
 
-    runs: tuple[Run, ...]
-    weights: np.ndarray
-    gap: float
-    members: tuple[np.ndarray, ...]
+    options: Options
+    members: tuple[Member, ...]
+    left_out: dict[str, str]
+    library: Library
+    fitted: Fitted
+    tried: tuple[Fitted, ...]
+    decision: Decision
     oof: np.ndarray
     nested: np.ndarray
     in_sample: Score
     honest: Score
-    uniform: Score
+    uncapped: Score | None
     single: tuple[Score, ...]
+    best: int
+    evidence: Evidence
+
+    @property
+    def weights(self) -> np.ndarray:
+        return self.fitted.blend.weights
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        return tuple(run for member in self.members for run in member.runs)
 
     @property
     def name(self) -> str:
-        """A name that the same runs on the same split get again."""
-        key = "\n".join([self.runs[0].folds_sha256, *(run.name for run in self.runs)])
-        return f"blend-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-
-    @property
-    def best(self) -> int:
-        """Index of the run with the least log loss."""
-        return int(np.argmin([score.log_loss for score in self.single]))
+        """A name that the same runs, split and options get again."""
+        key = [self.runs[0].folds_sha256, *(run.name for run in self.runs)]
+        if self.options != Options():
+            key.append(repr(self.options))
+        digest = hashlib.sha256("\n".join(key).encode()).hexdigest()
+        return f"blend-{digest[:8]}"
 
     @property
     def selected_on_oof(self) -> bool:
-        return any(run.selected_on_oof for run, w in zip(self.runs, self.weights, strict=True) if w > 0)
+        return any(self.members[j].selected_on_oof for j in self.fitted.blend.used)
 
 
-def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split) -> Ensemble:
-    """Weight finished runs by their out-of-fold log loss.
+def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split, options: Options) -> Ensemble:
+    """Choose and weight finished runs by their out-of-fold predictions, which are read one member at a time.
 
-    Raises DataError naming the file: an unfinished run, other ids, classes, labels or another split.
+    Raises DataError naming the file: an unfinished run, other ids, classes, labels or another split; or when no run is
+    better than predicting the classes' shares.
     """
-    metric = METRICS[contest.spec.metric.name]
-    members = tuple(run.oof(rows, split, contest.spec.target.classes).probabilities for run in runs)
-    fitted = convex_weights(true_class(members, rows.labels))
-    oof, nested = blend(members, fitted.values), nested_blend(members, rows.labels, split.fold)
-    equal = blend(members, np.full(len(members), 1 / len(members)))
+    metric, classes = METRICS[contest.spec.metric.name], contest.spec.target.classes
+    truth = Truth("classes", rows.labels)
+    members, left_out = _candidates(runs, options), {}
 
-    def score(p: np.ndarray) -> Score:
-        return Score(metric(rows.labels, p), log_loss(rows.labels, p))
+    def reader(members: tuple[Member, ...]) -> Callable[[int], np.ndarray]:
+        kept = max(2, IN_MEMORY // (4 * len(rows) * len(classes)))
+        return functools.lru_cache(maxsize=kept)(lambda j: members[j].oof(rows, split, classes))
 
-    single = tuple(score(p) for p in members)
+    library = open_library(reader(members), len(members), truth, split.fold)
+    prior, bad = class_prior_loss(truth), useless(library.reduced, truth)
+    left_out |= {members[j].name: f"no better than the classes' shares (log loss {prior:.4f})" for j in bad}
+    if len(bad) == len(members):
+        raise DataError(f"no run is better than predicting the classes' shares: {', '.join(left_out)}")
+    twins = duplicates(library.reduced, truth)
+    left_out |= {
+        members[j].name: f"almost the same predictions as {members[k].name}" for j, k in twins.items() if j not in bad
+    }
+    kept = [j for j in range(len(members)) if j not in bad and j not in twins]
+    members = tuple(members[j] for j in kept)
+    library = Library(reader(members), truth, split.fold, library.reduced[kept])
+
+    fitted, tried = _fit(library, options.method, options.cap)
+    in_sample_blends = [*fitted.nested_blends, fitted.blend]
+    *partial, oof = combine(in_sample_blends, library.read, truth.kind)
+    nested = np.empty_like(oof)
+    for held_out, p in zip(library.folds, partial, strict=True):
+        nested[held_out] = p[held_out]
+
+    decision, decided = Decision(), nested
+    if contest.spec.submission.kind == "label":
+        decision, decided = _decide(metric, library, partial, oof, nested)
+
+    def score(p: np.ndarray, judged: np.ndarray | None = None) -> Score:
+        return Score(metric(rows.labels, p if judged is None else judged), log_loss(rows.labels, p))
+
+    single = tuple(score(library.read(j)) for j in range(len(members)))
+    best = int(np.argmin([each.log_loss for each in single]))
+    uncapped = None
+    if options.cap is not None and options.cap < len(members):
+        free, _ = _fit(library, options.method, None)
+        uncapped = score(_nested(library, free))
     return Ensemble(
-        tuple(runs), fitted.values, fitted.gap, members, oof, nested, score(oof), score(nested), score(equal), single
+        options=options,
+        members=members,
+        left_out=left_out,
+        library=library,
+        fitted=fitted,
+        tried=tuple(tried),
+        decision=decision,
+        oof=oof,
+        nested=nested,
+        in_sample=score(oof, _judged(decision, oof)),
+        honest=score(nested, decided),
+        uncapped=uncapped,
+        single=single,
+        best=best,
+        evidence=compare(metric, rows.labels, decided, library.read(best), split.fold),
     )
 
 
@@ -90,61 +188,148 @@ def write_ensemble(contest: Contest, ensemble: Ensemble, rows: Rows, split: Spli
     Raises DataError when a member has no test predictions yet, SubmissionError when they do not fit the sample. The
     submission is checked before anything is written.
     """
-    spec, folder = contest.spec, contest.ensembles / name
+    classes, folder = contest.spec.target.classes, contest.ensembles / name
     test = load_test(contest)
-    used = [(run, w) for run, w in zip(ensemble.runs, ensemble.weights, strict=True) if w > 0]
-    missing = [str(run.folder) for run, _ in used if not (run.folder / "test.npz").is_file()]
+    used = [run for j in ensemble.fitted.blend.used for run in ensemble.members[j].runs]
+    missing = [str(run.folder) for run in used if not (run.folder / "test.npz").is_file()]
     if missing:
         raise DataError(
             f"no test predictions yet of {', '.join(missing)}. Predict first: python infer.py {' '.join(missing)}"
         )
-    parts = [run.test("test", test.ids, spec.target.classes).probabilities for run, _ in used]
-    probabilities = blend(parts, np.array([w for _, w in used]))
+    blend, kind = ensemble.fitted.blend, ensemble.library.truth.kind
+    (probabilities,) = combine([blend], lambda j: ensemble.members[j].test(test.ids, classes), kind)
 
-    write_submission(contest, folder / "submission.csv", test.ids, probabilities)
-    Predictions(rows.ids, spec.target.classes, ensemble.oof, split.sha256, rows.labels).save(folder / "oof.npz")
-    Predictions(test.ids, spec.target.classes, probabilities, split.sha256).save(folder / "test.npz")
+    write_submission(contest, folder / "submission.csv", test.ids, _judged(ensemble.decision, probabilities))
+    Predictions(rows.ids, classes, ensemble.oof, split.sha256, rows.labels).save(folder / "oof.npz")
+    Predictions(test.ids, classes, probabilities, split.sha256).save(folder / "test.npz")
     with atomic_open(folder / "weights.json") as file:
         json.dump(_record(contest, ensemble), file, indent=1)
     return folder
 
 
+def _candidates(runs: list[Run], options: Options) -> tuple[Member, ...]:
+    groups: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.name):
+        recipe = json.dumps(run.recipe.model_dump(mode="json"), sort_keys=True)
+        groups.setdefault(recipe if options.pool_seeds else run.name, []).append(run)
+    return tuple(
+        Member(same[0].name + (f"+{len(same) - 1}" if len(same) > 1 else ""), tuple(same)) for same in groups.values()
+    )
+
+
+def _fit(library: Library, method: str, cap: int | None) -> tuple[Fitted, list[Fitted]]:
+    if method == "auto":
+        return choose(library, cap)
+    fitted = fit(method, library, cap)
+    return fitted, [fitted]
+
+
+def _nested(library: Library, fitted: Fitted) -> np.ndarray:
+    """Each fold's probabilities (N, C) by the blend that did not see it."""
+    partial = combine(fitted.nested_blends, library.read, library.truth.kind)
+    nested = np.empty_like(partial[0])
+    for held_out, p in zip(library.folds, partial, strict=True):
+        nested[held_out] = p[held_out]
+    return nested
+
+
+def _decide(
+    metric: Metric, library: Library, partial: list[np.ndarray], oof: np.ndarray, nested: np.ndarray
+) -> tuple[Decision, np.ndarray]:
+    """The decision whose nested score is better than that of every simpler one by more than one standard error.
+
+    Args:
+        partial: for each fold, the probabilities (N, C) of the blend that did not see it.
+
+    Returns:
+        The decision, fitted to all rows, and the nested predictions that it makes.
+    """
+    y, accepted, judged = library.truth.y, Decision(), nested
+    for kind in DECISIONS.get(metric.name, ()):
+        candidate = np.empty_like(nested)
+        for held_out, p in zip(library.folds, partial, strict=True):
+            seen = library.complement(held_out)
+            candidate[held_out] = fit_decision(kind, metric.name, y[seen], p[seen]).one_hot(p[held_out])
+        gain = metric.gain(metric(y, candidate), metric(y, judged))
+        if gain > resampled_gains(metric, y, candidate, judged).std():
+            accepted, judged = fit_decision(kind, metric.name, y, oof), candidate
+    return accepted, judged
+
+
+def _judged(decision: Decision, p: np.ndarray) -> np.ndarray:
+    return p if decision.kind == "most_probable" else decision.one_hot(p)
+
+
+def _mean(parts: list[np.ndarray]) -> np.ndarray:
+    return parts[0] if len(parts) == 1 else np.mean(parts, axis=0, dtype=np.float32)
+
+
 def _record(contest: Contest, ensemble: Ensemble) -> dict:
+    blend, evidence = ensemble.fitted.blend, ensemble.evidence
+    weights, spread = zip(blend.weights, ensemble.fitted.spread, strict=True), {}
+    per_run = {}
+    for member, (w, sd) in zip(ensemble.members, weights, strict=True):
+        per_run |= {run.name: float(w) / len(member.runs) for run in member.runs}
+        spread[member.name] = float(sd)
     return {
         "metric": contest.spec.metric.name,
         "oof_score": ensemble.in_sample.score,
         "nested_score": ensemble.honest.score,
         "in_sample": asdict(ensemble.in_sample),
         "nested": asdict(ensemble.honest),
-        "uniform": asdict(ensemble.uniform),
-        "best_single": {"run": ensemble.runs[ensemble.best].name} | asdict(ensemble.single[ensemble.best]),
-        "duality_gap": ensemble.gap,
+        "best_single": {"run": ensemble.members[ensemble.best].name} | asdict(ensemble.single[ensemble.best]),
+        "gain": asdict(evidence) | {"signs": evidence.signs, "verdict": evidence.verdict},
+        "method": ensemble.fitted.method,
+        "tried": {fitted.method: fitted.loss for fitted in ensemble.tried},
+        "rule": blend.rule,
+        "power": blend.power,
+        "decision": asdict(ensemble.decision),
+        "duality_gap": None if np.isnan(ensemble.fitted.gap) else ensemble.fitted.gap,
+        "uncapped": ensemble.uncapped and asdict(ensemble.uncapped),
         "selected_on_oof": ensemble.selected_on_oof,
         "folds_sha256": ensemble.runs[0].folds_sha256,
-        "weights": {run.name: float(w) for run, w in zip(ensemble.runs, ensemble.weights, strict=True)},
+        "left_out": ensemble.left_out,
+        "weights": per_run,
+        "weights_sd": spread,
     }
 
 
 def runs_table(contest: Contest, ensemble: Ensemble) -> str:
-    """Every candidate with its scores, cost and weight, best log loss first; then the blends. As text."""
+    """Every candidate with its scores, cost and weight, best log loss first; then the blend. As text."""
     metric = contest.spec.metric.name
-    head = f"{metric:>10}{'sd':>8}{'log loss':>10}"
-    width = max(24, *(len(run.name) for run in ensemble.runs)) + 2
-    lines = [f"{'run':<{width}}{head}{'images/s':>10}{'minutes':>9}{'weight':>8}"]
-    for i in np.argsort([score.log_loss for score in ensemble.single]):
-        run, score = ensemble.runs[i], ensemble.single[i]
-        results = [fold.result() for fold in run.folds]
+    width = max(24, *(len(member.name) for member in ensemble.members)) + 2
+    lines = [f"{'run':<{width}}{metric:>10}{'sd':>8}{'log loss':>10}{'images/s':>10}{'minutes':>9}{'weight ± sd':>15}"]
+    for j in np.argsort([score.log_loss for score in ensemble.single], kind="stable"):
+        member, score = ensemble.members[j], ensemble.single[j]
+        results = [fold.result() for run in member.runs for fold in run.folds]
         spread = np.std([result["score"] for result in results], ddof=1)
+        weight = f"{ensemble.weights[j]:.3f} ± {ensemble.fitted.spread[j]:.3f}"
         lines.append(
-            f"{run.name:<{width}}{score.score:>10.4f}{spread:>8.4f}{score.log_loss:>10.4f}"
+            f"{member.name:<{width}}{score.score:>10.4f}{spread:>8.4f}{score.log_loss:>10.4f}"
             f"{np.median([result['images_per_second'] for result in results]):>10.0f}"
-            f"{sum(result['seconds'] for result in results) / 60:>9.1f}{ensemble.weights[i]:>8.3f}"
-            + ("  selected on OOF: too good" if run.selected_on_oof else "")
+            f"{sum(result['seconds'] for result in results) / 60:>9.1f}{weight:>15}"
+            + ("  selected on OOF: too good" if member.selected_on_oof else "")
         )
-    for title, score in (
-        ("equal weights", ensemble.uniform),
-        ("these weights, in sample", ensemble.in_sample),
-        ("these weights, nested", ensemble.honest),
-    ):
+    lines += [f"left out: {name}, {why}" for name, why in ensemble.left_out.items()]
+    scores = [("in sample", ensemble.in_sample), ("nested", ensemble.honest)]
+    if ensemble.uncapped is not None:
+        scores.append(("nested, without the cap", ensemble.uncapped))
+    for title, score in scores:
         lines.append(f"{title:<{width}}{score.score:>10.4f}{'':>8}{score.log_loss:>10.4f}")
+    return "\n".join(lines)
+
+
+def evidence_lines(contest: Contest, ensemble: Ensemble) -> str:
+    """Which methods were compared, and whether the ensemble is better than its best member. As text."""
+    evidence, best = ensemble.evidence, ensemble.members[ensemble.best].name
+    nested = ", ".join(
+        f"{each.method} {each.loss:.4f}{' (taken)' if each is ensemble.fitted else ''}" for each in ensemble.tried
+    )
+    lines = [f"nested log loss: {nested}"]
+    if ensemble.decision.kind != "most_probable":
+        lines.append(f"classes are decided by {ensemble.decision.kind}: {np.round(ensemble.decision.values, 3)}")
+    lines.append(
+        f"nested against {best}: {evidence.gain:+.4f} {contest.spec.metric.name}, 95 % {evidence.low:+.4f} to "
+        f"{evidence.high:+.4f}, folds {evidence.signs}: {evidence.verdict}"
+    )
     return "\n".join(lines)

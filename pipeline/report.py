@@ -28,7 +28,7 @@ def write_report(contest: Contest, ensemble: Ensemble, rows: Rows, folder: Path)
         file.write(picture)
     metric = contest.spec.metric.name
     note = " A member's epochs were chosen on its own held-out folds: too good." if ensemble.selected_on_oof else ""
-    best = ensemble.runs[ensemble.best].name
+    best = ensemble.members[ensemble.best].name
     encoded = base64.b64encode(picture).decode()
     body = f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -95,7 +95,7 @@ def _draw_confusion(axis, labels: np.ndarray, predicted: np.ndarray, classes: tu
 
 def _draw_weights(axis, ensemble: Ensemble) -> None:
     order = np.argsort(ensemble.weights, kind="stable")
-    names = [ensemble.runs[i].name for i in order]
+    names = [ensemble.members[i].name for i in order]
     bars = axis.barh(range(len(order)), ensemble.weights[order], color="#3b76af")
     axis.bar_label(
         bars,

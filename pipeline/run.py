@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from competition.contest import Contest, open_contest
@@ -22,7 +23,7 @@ from competition.strict_yaml import build, read_yaml
 from competition.tables import Rows
 from folds.store import Split
 from pipeline.config import Recipe
-from pipeline.store import Predictions, concatenate, load_predictions
+from pipeline.store import Predictions, load_predictions
 
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "opencv-python", "numpy")
 RESERVED = ("ensembles", "cache", "wandb")  # folders beside the runs
@@ -143,14 +144,14 @@ class Run:
         Raises DataError: an unfinished fold, a file of another split, or one that holds other rows than its fold's.
         """
         self.require_finished()
-        parts = []
+        probabilities = np.empty((len(rows), len(classes)), dtype=np.float32)
         for fold in self.folds:
-            part = load_predictions(fold.oof, split.sha256)
-            parts.append(part.reordered(rows.ids[split.fold == fold.number], classes, str(fold.oof)))
-        oof = concatenate(parts).reordered(rows.ids, classes, str(self.folder))
-        if oof.labels is None or (oof.labels != rows.labels).any():
-            raise DataError(f"{self.folder}: the labels in its oof.npz files are not those of the training table")
-        return oof
+            here = split.fold == fold.number
+            part = load_predictions(fold.oof, split.sha256).reordered(rows.ids[here], classes, str(fold.oof))
+            if part.labels is None or (part.labels != rows.labels[here]).any():
+                raise DataError(f"{fold.oof}: its labels are not those of the training table; train the fold again")
+            probabilities[here] = part.probabilities
+        return Predictions(rows.ids, classes, probabilities, split.sha256, rows.labels)
 
     def test(self, name: str, ids: Any, classes: tuple[str, ...]) -> Predictions:
         """The predictions `name` ("test" or "holdout") of all folds together, in the order of `ids`."""

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = [p for folder in ("competition", "folds", "models", "pipeline") for p in sorted((ROOT / folder).glob("*.py"))]
+MODULES = [
+    p
+    for folder in ("competition", "folds", "blending", "models", "pipeline")
+    for p in sorted((ROOT / folder).glob("*.py"))
+]
 SCRIPTS = ("train", "infer", "ensemble")
 COMMANDS = [f"{name}.py" for name in SCRIPTS] + ["-m folds", "-m competition", "-m pipeline.compare"]
 COMMANDS += [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun")]
@@ -16,8 +20,9 @@ COMMANDS += [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun")]
 ALLOWED = {
     "competition": {"competition"},
     "folds": {"folds", "competition"},
+    "blending": {"blending", "competition"},
     "models": {"models"},
-    "pipeline": {"pipeline", "models", "folds", "competition"},
+    "pipeline": {"pipeline", "models", "blending", "folds", "competition"},
 }
 
 
@@ -37,7 +42,7 @@ def imports(path: Path) -> set[str]:
 def test_packages_import_only_what_stands_below_them(path):
     ours = imports(path) & {*ALLOWED, *SCRIPTS, "tests", "benchmarks"}
     assert ours <= ALLOWED[path.parent.name]
-    if path.parent.name in ("competition", "folds"):
+    if path.parent.name in ("competition", "folds", "blending"):
         assert not imports(path) & {"torch", "torchvision", "timm", "kaggle", "wandb"}
 
 
