@@ -8,7 +8,8 @@ from competition.errors import DataError
 from competition.metrics import Metric
 
 RESAMPLES = 2000
-NUMBERS = 50_000_000  # rows drawn in all, at most: a large contest needs fewer resamples for the same answer
+WHOLE_RESAMPLES = 400  # where every resample costs a whole computation of the metric
+NUMBERS = 50_000_000  # rows drawn in all, at most
 FEW_ROWS = 300  # below, three claims of four that an interval made were wrong on new rows
 
 
@@ -48,7 +49,7 @@ def compare(metric: Metric, y: np.ndarray, p: np.ndarray, reference: np.ndarray,
 def resampled_gains(metric: Metric, y: np.ndarray, p: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The gain on samples of the rows with replacement (Efron, "Bootstrap methods", Annals of Statistics 1979)."""
     n, rng = len(y), np.random.default_rng(0)
-    resamples = int(np.clip(NUMBERS // n, 200, RESAMPLES))
+    resamples = int(np.clip(NUMBERS // n, 200, RESAMPLES if metric.per_row else WHOLE_RESAMPLES))
     if metric.per_row is not None:
         difference = metric.gain(metric.per_row(y, p), metric.per_row(y, reference))
         return np.array([difference[rng.integers(0, n, n)].mean() for _ in range(resamples)])

@@ -16,6 +16,7 @@ BAGS = 20  # samples of rows whose weights are averaged
 PICKS = 25  # of the greedy selection
 POOL_NUMBERS = 100_000_000  # at most so many logarithms are fitted at once: 400 MB; more rows than that add nothing
 STRENGTH = 30.0  # of the log-linear pool's pull towards the convex weights, in rows
+NOISE = 1e-6  # of a mean loss in float32: the same blend computed in two ways
 SMALLEST_WEIGHT = 1e-3  # a member that weighs less costs inference time and changes nothing
 
 
@@ -103,7 +104,7 @@ def improves(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether the mean of paired losses falls by more than one standard error."""
     gain = before - after
     error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
-    return bool(gain.mean() > error)
+    return bool(gain.mean() > max(error, NOISE))
 
 
 def nested_losses(library: Library, weights: Sequence[np.ndarray]) -> np.ndarray:

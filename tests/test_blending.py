@@ -1,77 +1,288 @@
+from itertools import pairwise
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from competition.metrics import log_loss
-from pipeline.blending import blend, convex_weights, nested_blend, true_class
-
-
-def members(seed: int, m: int = 4, n: int = 80, c: int = 3) -> tuple[list[np.ndarray], np.ndarray]:
-    """Members of different skill on the same labels."""
-    rng = np.random.default_rng(seed)
-    y = rng.integers(0, c, n)
-    skill = rng.uniform(0.2, 3, m)
-    logits = [s * np.eye(c)[y] + rng.normal(size=(n, c)) for s in skill]
-    return [(np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)).astype(np.float32) for z in logits], y
-
+from blending import convex
+from blending.analysis import error_correlation, gain_curve, leave_one_out
+from blending.convex import least_log_loss, least_squares
+from blending.decisions import DECISIONS, Decision, fit_decision
+from blending.evidence import compare
+from blending.greedy import greedy_log_loss, greedy_squares
+from blending.methods import LADDER, METHODS, choose, fit, open_library
+from blending.pool import log_linear_weights, logarithms, pooled, temperature_exponent
+from blending.pruning import class_prior_loss, duplicates, elimination_path, useless
+from blending.rules import Blend, combine
+from blending.truth import Truth
+from competition.metrics import METRICS
 
 seeds = st.integers(0, 10**6)
+quick = settings(max_examples=25, deadline=None)
 
 
-@settings(max_examples=40, deadline=None)
-@given(seeds)
-def test_the_optimum_is_certified_and_beats_every_vertex(seed):
-    p, y = members(seed)
-    fitted = convex_weights(true_class(p, y))
-    assert (fitted.values >= 0).all() and np.isclose(fitted.values.sum(), 1)
-    loss = log_loss(y, blend(p, fitted.values))
-    assert all(loss <= log_loss(y, vertex) + 1e-5 for vertex in p)
-    assert fitted.gap < 1e-3
+def predictions(seed: int, m: int = 4, n: int = 120, c: int = 3) -> tuple[np.ndarray, Truth]:
+    """(M, N, C) predictions of members of different skill, and the truth."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, c, n)
+    logits = rng.uniform(0.2, 3, (m, 1, 1)) * np.eye(c)[y] + rng.normal(size=(m, n, c))
+    return pooled(logits).astype(np.float32), Truth("classes", y)
+
+
+def reduced(p: np.ndarray, truth: Truth) -> np.ndarray:
+    return np.stack([truth.reduce(member)[:, 0] for member in p])
+
+
+def library(p: np.ndarray, truth: Truth, folds: int = 4):
+    return open_library(lambda j: p[j], len(p), truth, np.arange(len(truth)) % folds)
+
+
+def mean_loss(t: np.ndarray, w: np.ndarray) -> float:
+    return float(-np.log(w @ t.astype(np.float64)).mean())
+
+
+@quick
+@given(seeds, st.integers(1, 12))
+def test_the_optimum_is_on_the_simplex_certified_and_no_member_or_greedy_choice_is_better(seed, m):
+    t = reduced(*predictions(seed, m))
+    fitted = least_log_loss(t)
+    assert (fitted.values >= 0).all() and fitted.values.sum() == pytest.approx(1)
+    assert fitted.gap <= 1e-5
+    loss = mean_loss(t, fitted.values)
+    assert all(loss <= mean_loss(t, vertex) + 1e-6 for vertex in np.eye(m))
+    assert loss <= min(greedy_log_loss(t, 100).losses) + 1e-6
+    # The certificate by its definition.
+    assert np.log(max(1, (t / (fitted.values @ t)).mean(axis=1).max())) == pytest.approx(fitted.gap, abs=1e-6)
 
 
 def test_an_independent_optimiser_finds_nothing_better():
-    p, y = members(3)
-    t = true_class(p, y)
+    t = reduced(*predictions(3))
 
     def loss(z):
-        w = np.exp(z) / np.exp(z).sum()
-        return -np.log(w @ t).mean()
+        return mean_loss(t, pooled(z[None])[0])
 
     best = min(minimize(loss, start, method="Nelder-Mead", options={"maxiter": 4000}).fun for start in np.eye(4))
-    assert -np.log(convex_weights(t).values @ t).mean() <= best + 1e-5
+    assert mean_loss(t, least_log_loss(t).values) <= best + 1e-6
 
 
-@settings(max_examples=25, deadline=None)
-@given(seeds, st.permutations(range(80)), st.permutations(range(4)), st.permutations(range(3)))
+@quick
+@given(seeds, st.permutations(range(120)), st.permutations(range(4)), st.permutations(range(3)))
 def test_order_of_rows_members_and_classes_does_not_matter(seed, rows, order, columns):
-    p, y = members(seed)
-    w = convex_weights(true_class(p, y)).values
-    np.testing.assert_allclose(convex_weights(true_class([q[rows] for q in p], y[rows])).values, w, atol=2e-3)
-    np.testing.assert_allclose(convex_weights(true_class([p[i] for i in order], y)).values, w[order], atol=2e-3)
-    recoded = [q[:, columns] for q in p]
-    np.testing.assert_array_equal(convex_weights(true_class(recoded, np.argsort(columns)[y])).values, w)
+    p, truth = predictions(seed)
+    t = reduced(p, truth)
+    loss = mean_loss(t, least_log_loss(t).values)
+    assert mean_loss(t, least_log_loss(t[:, rows]).values) == pytest.approx(loss, abs=1e-5)
+    w = np.empty(4)
+    w[list(order)] = least_log_loss(t[list(order)]).values
+    assert mean_loss(t, w) == pytest.approx(loss, abs=1e-5)
+    recoded = Truth("classes", np.argsort(columns)[truth.y])
+    np.testing.assert_array_equal(reduced(p[:, :, list(columns)], recoded), t)
 
 
-def test_closed_forms():
-    p, y = members(1)
-    np.testing.assert_array_equal(convex_weights(true_class(p[:1], y)).values, [1.0])
-    # A member twice is the member once: the blend is the same.
-    once, twice = convex_weights(true_class(p, y)), convex_weights(true_class([*p, p[0]], y))
-    np.testing.assert_allclose(blend([*p, p[0]], twice.values), blend(p, once.values), atol=2e-3)
-    # Weight 0 is as good as absent, and equal weights are the mean.
-    np.testing.assert_array_equal(blend(p[:2], np.array([1.0, 0.0])), blend(p[:1], np.array([1.0])))
-    np.testing.assert_allclose(blend(p, np.full(4, 0.25)), np.mean(p, axis=0), atol=1e-6)
-    # Probabilities of exactly 0 for the true class are survived.
-    sure = np.eye(3, dtype=np.float32)[(y + 1) % 3]
-    assert convex_weights(true_class([sure, p[0]], y)).values[0] < 1e-3
+@quick
+@given(seeds)
+def test_a_member_twice_is_the_member_once_and_weight_zero_is_absence(seed):
+    p, truth = predictions(seed)
+    t = reduced(p, truth)
+    once, twice = least_log_loss(t).values, least_log_loss(np.concatenate([t, t[:1]])).values
+    assert mean_loss(np.concatenate([t, t[:1]]), twice) == pytest.approx(mean_loss(t, once), abs=1e-5)
+    with_zero = combine([Blend(np.array([0.4, 0, 0.6, 0]))], lambda j: p[j], "classes")[0]
+    without = combine([Blend(np.array([0.4, 0.6]))], lambda j: p[[0, 2]][j], "classes")[0]
+    np.testing.assert_array_equal(with_zero, without)
+    assert duplicates(np.concatenate([t, t[:1]])[:, :, None], truth) in ({4: 0}, {0: 4})
 
 
-def test_nested_predictions_do_not_depend_on_the_labels_of_their_own_fold():
-    p, y = members(5)
-    fold = np.arange(80) % 4
-    nested = nested_blend(p, y, fold)
+def test_many_rows_take_the_sampled_path_to_the_same_optimum(monkeypatch):
+    t = reduced(*predictions(1, 6, 4000))
+    whole = least_log_loss(t)
+    monkeypatch.setattr(convex, "ENOUGH", 500)
+    sampled = least_log_loss(t)
+    assert sampled.gap <= 1e-5
+    assert mean_loss(t, sampled.values) == pytest.approx(mean_loss(t, whole.values), abs=1e-5)
+
+
+def test_impossible_rows_and_a_perfect_member_are_survived():
+    p, truth = predictions(2)
+    wrong = np.eye(3, dtype=np.float32)[(truth.y + 1) % 3]
+    right = np.eye(3, dtype=np.float32)[truth.y]
+    fitted = least_log_loss(reduced(np.stack([wrong, p[0]]), truth))
+    assert fitted.values[0] < 1e-6 and fitted.gap <= 1e-5
+    assert least_log_loss(reduced(np.stack([p[0], right]), truth)).values[1] > 0.999
+    np.testing.assert_array_equal(least_log_loss(reduced(p[:1], truth)).values, [1.0])
+
+
+@quick
+@given(seeds)
+def test_lazy_greedy_picks_what_trying_everyone_picks(seed):
+    t = reduced(*predictions(seed, 8))
+    total, losses = np.zeros(t.shape[1]), []
+    for k in range(25):
+        tries = [-np.log((total + row) / (k + 1)).mean() for row in t.astype(np.float64)]
+        total += t[int(np.argmin(tries))]
+        losses.append(min(tries))
+    selection = greedy_log_loss(t)
+    np.testing.assert_allclose(selection.losses, losses, atol=1e-6)
+    assert mean_loss(t, selection.values) == pytest.approx(min(losses), abs=1e-6)
+
+
+@quick
+@given(seeds, st.integers(1, 5))
+def test_least_squares_on_the_simplex(seed, m):
+    rng = np.random.default_rng(seed)
+    r = (rng.normal(size=(m, 60)) * rng.uniform(0.5, 2, (m, 1)) + rng.normal(size=60)).astype(np.float32)
+    fitted = least_squares(r)
+    assert (fitted.values >= 0).all() and fitted.values.sum() == pytest.approx(1)
+    loss = ((fitted.values @ r) ** 2).mean()
+    for vertex in np.eye(m):  # no way down along any edge: optimal, because the loss is convex
+        step = 1e-4 * (vertex - fitted.values)
+        assert (((fitted.values + step) @ r) ** 2).mean() >= loss - 1e-7
+    assert fitted.gap < 1e-6
+    greedy = greedy_squares(r, 50)
+    assert min(greedy.losses) >= loss - 1e-7
+    assert ((greedy.values @ r) ** 2).mean() == pytest.approx(min(greedy.losses), rel=1e-5)
+
+
+def test_the_log_linear_pool_is_at_its_optimum_and_temperature_undoes_a_power():
+    p, truth = predictions(4, 3, 400)
+    logs, prior = logarithms(p), np.array([0.2, 0.3, 0.5])
+
+    def loss(v, strength):
+        q = pooled(np.tensordot(v, logs, 1))
+        return truth.losses(q).sum() + strength / 2 * ((v - prior) ** 2).sum()
+
+    v = log_linear_weights(logs, truth.y, prior, 5.0)
+    best = minimize(lambda v: loss(np.abs(v), 5.0), prior, method="Nelder-Mead", options={"xatol": 1e-6}).fun
+    assert loss(v, 5.0) <= best + 1e-4
+    np.testing.assert_allclose(log_linear_weights(logs, truth.y, prior, 1e9), prior, atol=1e-6)
+    power = temperature_exponent(logs[0], truth.y, 0)
+    assert temperature_exponent(np.log(pooled(2 * logs[0])), truth.y, 0) == pytest.approx(power / 2, rel=1e-3)
+
+
+def test_one_pass_over_the_members_gives_every_blend():
+    p, _ = predictions(5)
+    w, v = np.array([0.1, 0.2, 0.3, 0.4]), np.array([0.5, 0, 1.5, 0.2])
+    read = []
+
+    def reader(j):
+        read.append(j)
+        return p[j]
+
+    mean, pool, sharp = combine([Blend(w), Blend(v, "log_linear"), Blend(w, power=2.0)], reader, "classes")
+    assert read == [0, 1, 2, 3]
+    np.testing.assert_allclose(mean, np.tensordot(w, p, 1), atol=1e-6)
+    np.testing.assert_allclose(pool, pooled(np.tensordot(v, np.log(p), 1)), atol=1e-6)
+    np.testing.assert_allclose(sharp, mean**2 / (mean**2).sum(axis=1, keepdims=True), atol=1e-6)
+    # A label is a distribution over no and yes.
+    (labels,) = combine([Blend(v, "log_linear")], lambda j: p[j, :, :2], "labels")
+    both = [np.stack([1 - p[..., k], p[..., k]], axis=-1) for k in (0, 1)]
+    expected = [pooled(np.tensordot(v, np.log(each), 1))[:, 1] for each in both]
+    np.testing.assert_allclose(labels, np.stack(expected, axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [*METHODS, "auto"])
+def test_what_is_nested_does_not_depend_on_the_truth_of_its_own_fold(method):
+    p, truth = predictions(6, 5, 200)
+
+    def fitted(truth):
+        return choose(library(p, truth))[0] if method == "auto" else fit(method, library(p, truth))
+
+    whole = fitted(truth)
     for k in range(4):
-        other = np.where(fold == k, (y + 1) % 3, y)
-        np.testing.assert_array_equal(nested_blend(p, other, fold)[fold == k], nested[fold == k])
-    np.testing.assert_allclose(nested.sum(axis=1), 1, atol=1e-6)
+        own = np.arange(200) % 4 == k
+        other = fitted(Truth("classes", np.where(own, (truth.y + 1) % 3, truth.y)))
+        if other.method == whole.method:  # the gate itself looks at all nested losses
+            blends = [whole.nested_blends[k], other.nested_blends[k]]
+            np.testing.assert_array_equal(*combine(blends, lambda j: p[j], "classes"))
+    assert whole.losses.mean() == pytest.approx(whole.loss)
+    assert np.isfinite(whole.losses).all() and (whole.blend.weights >= 0).all()
+
+
+OF_PROBABILITIES = {"convex_calibrated", "log_linear"}
+METHOD_KINDS = [(method, kind) for method in METHODS for kind in ("classes", "labels")]
+METHOD_KINDS += [(method, "values") for method in METHODS if method not in OF_PROBABILITIES]
+
+
+@pytest.mark.parametrize(("method", "kind"), METHOD_KINDS)
+def test_every_method_takes_every_target_it_can(method, kind):
+    p, truth = predictions(7, 3, 90)
+    if kind == "labels":
+        truth = Truth(kind, np.eye(3)[truth.y] + np.roll(np.eye(3)[truth.y], 1, axis=0) > 0)
+    elif kind == "values":
+        p, truth = p[..., 0] * 10, Truth(kind, truth.y.astype(float))
+    result = fit(method, library(p, truth), cap=2)
+    (blended,) = combine([result.blend], lambda j: p[j], kind)
+    assert len(result.blend.used) <= 2 and blended.shape == p[0].shape
+    nested = combine(result.nested_blends, lambda j: p[j], kind)
+    by_hand = [truth.losses(nested[k])[k::4].mean() for k in range(4)]
+    assert [result.losses[k::4].mean() for k in range(4)] == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_the_gate_takes_the_simplest_that_nothing_beats_clearly():
+    rng = np.random.default_rng(0)
+    truth = Truth("classes", rng.integers(0, 3, 600))
+    # 1.5 times what is seen are the logarithms of the exact probabilities of the classes, so no temperature is better.
+    exact = pooled(1.5 * (1.5 * np.eye(3)[truth.y] + rng.normal(size=(6, 600, 3)))).astype(np.float32)
+    accepted, tried = choose(library(exact[[0, 0, 0]], truth))
+    assert accepted.method == "best"  # three times the same member: nothing to gain
+    assert [each.method for each in tried] == list(LADDER)
+    accepted, tried = choose(library(exact, truth))
+    assert accepted.method != "best" and accepted.loss < tried[0].loss
+
+
+def test_members_that_cannot_help_are_found_and_the_path_removes_the_least_needed():
+    p, truth = predictions(9, 5, 300)
+    share = np.bincount(truth.y) / 300
+    assert class_prior_loss(truth) == pytest.approx(-(share * np.log(share)).sum())
+    flat, wrong = np.full_like(p[0], 1 / 3), np.roll(p[0], 1, axis=1)
+    stack = np.stack([*p, flat, wrong])
+    assert set(useless(reduced(stack, truth)[:, :, None], truth)) >= {5, 6}
+    path = elimination_path(reduced(p, truth)[:, :, None], "classes")
+    assert set(path) == {1, 2, 3, 4, 5}
+    losses = [mean_loss(reduced(p, truth)[members], w) for members, w in (path[k] for k in range(1, 6))]
+    assert all(more <= fewer + 1e-6 for fewer, more in pairwise(losses))
+    assert all(set(path[k][0]) <= set(path[k + 1][0]) for k in range(1, 5))
+    curve = gain_curve(library(p, truth))
+    assert curve.in_sample == pytest.approx(losses[: len(curve.members)], abs=1e-5)
+    assert set(curve.members) == set(path[5][0])
+    worth = leave_one_out(library(p, truth), np.arange(5))
+    assert max(worth, key=worth.get) == curve.members[0]
+    correlation = error_correlation(library(p, truth))
+    np.testing.assert_allclose(correlation, np.corrcoef([truth.losses(each) for each in p]), atol=1e-4)
+
+
+@pytest.mark.parametrize(("metric", "kind"), [(metric, kind) for metric, kinds in DECISIONS.items() for kind in kinds])
+def test_a_fitted_decision_is_as_good_as_trying_everything(metric, kind):
+    rng = np.random.default_rng(1)
+    c = 2 if metric == "f1" else 3
+    y = rng.choice(c, 60, p=[0.7, 0.3] if c == 2 else [0.6, 0.3, 0.1])
+    p = pooled(np.eye(c)[y] + rng.normal(size=(60, c)))
+    fitted = fit_decision(kind, metric, y, p)
+    score = METRICS[metric](y, fitted.one_hot(p))
+    assert score >= METRICS[metric](y, p)
+    if kind == "cut_points":
+        grid = [(a, b) for a in np.arange(0, 2, 0.05) for b in np.arange(a, 2, 0.05)]
+    else:
+        powers = np.geomspace(0.05, 20, 25)
+        grid = [(1.0, a, b)[:c] for a in powers for b in (powers if c == 3 else [1.0])]
+    best = max(METRICS[metric](y, Decision(kind, values).one_hot(p)) for values in grid)
+    assert score >= best - (0.03 if kind != "prior" else 1)  # one coordinate at a time may rest on a lower hill
+    assert c != 2 or score >= best - 1e-12  # but not where there is one only
+
+
+def test_evidence_by_hand():
+    y = np.arange(400) % 2
+    p = np.stack([1.0 - y, y], axis=1)
+    worse = p.copy()
+    worse[:40] = worse[:40, ::-1]
+    fold = np.arange(400) // 100
+    evidence = compare(METRICS["accuracy"], y, p, worse, fold)
+    assert evidence.gain == pytest.approx(0.1) and evidence.folds == pytest.approx((0.4, 0, 0, 0))
+    assert evidence.signs == "+===" and evidence.verdict == "the ensemble is better"
+    half = 1.96 * np.sqrt(0.1 * 0.9 / 400)
+    assert (evidence.low, evidence.high) == pytest.approx((0.1 - half, 0.1 + half), abs=0.004)
+    assert compare(METRICS["accuracy"], y, worse, p, fold).verdict == "the ensemble is worse"
+    for rows, reference in ((slice(None), p), (slice(0, 299), worse)):  # no difference; too few rows
+        few = compare(METRICS["macro_f1"], y[rows], p[rows], reference[rows], fold[rows])
+        assert few.verdict == "no evidence that the ensemble is better"
