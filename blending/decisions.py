@@ -1,10 +1,11 @@
 """From probabilities to classes, where the metric judges classes and the most probable one is not the best answer."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+from competition.metrics import COUNT_SCORES, count_score
 
 ROUNDS = 5  # of coordinate ascent; it rests sooner
 CUTS = 512  # at most: places tried for each cut
@@ -47,32 +48,18 @@ def fit_decision(kind: str, metric: str, y: np.ndarray, p: np.ndarray) -> Decisi
     if kind == "prior":
         share = np.maximum(np.bincount(y, minlength=p.shape[1]), 1) / len(y)
         candidates = [Decision("prior", tuple(share**-a)) for a in EXPONENTS]
-        scores = [_count_score(metric, y, c.classes(p), p.shape[1]) for c in candidates]
+        scores = [count_score(metric, y, c.classes(p), p.shape[1]) for c in candidates]
         best = int(np.argmax(scores))
-        plain = _count_score(metric, y, p.argmax(axis=1), p.shape[1])
+        plain = count_score(metric, y, p.argmax(axis=1), p.shape[1])
         return candidates[best] if scores[best] > plain else Decision("prior", (1.0,) * p.shape[1])
     return Decision("multipliers", _multipliers(metric, y, p))
-
-
-# Scores from counts by class, each (..., C): rows rightly predicted as it, rows predicted as it, rows of it.
-_COUNT_SCORES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
-    "accuracy": lambda right, _, true: right.sum(axis=-1) / true.sum(axis=-1),
-    "f1": lambda right, predicted, true: 2 * right[..., 1] / np.maximum(predicted[..., 1] + true[..., 1], 1),
-    "macro_f1": lambda right, predicted, true: (2 * right / np.maximum(predicted + true, 1)).mean(axis=-1),
-}
-
-
-def _count_score(metric: str, y: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    right = np.bincount(y[predicted == y], minlength=classes)
-    counts = (np.bincount(predicted, minlength=classes), np.bincount(y, minlength=classes))
-    return float(_COUNT_SCORES[metric](right, *counts))
 
 
 def _multipliers(metric: str, y: np.ndarray, p: np.ndarray) -> tuple[float, ...]:
     """Coordinate ascent, exact along each coordinate: a class wins its rows one after the other as it is multiplied."""
     n, c = p.shape
     p = np.clip(p.astype(np.float64), 1e-15, 1)
-    m, best = np.ones(c), _count_score(metric, y, p.argmax(axis=1), c)
+    m, best = np.ones(c), count_score(metric, y, p.argmax(axis=1), c)
     true = np.bincount(y, minlength=c)
     for _ in range(ROUNDS):
         before = best
@@ -89,7 +76,7 @@ def _multipliers(metric: str, y: np.ndarray, p: np.ndarray) -> tuple[float, ...]
             predicted = np.bincount(rival, minlength=c) + _running(gained - lost)
             wrong = lost * (rival == truth)[:, None]
             right = wrong.sum(axis=0) + _running(gained * (truth == k)[:, None] - wrong)
-            scores = _COUNT_SCORES[metric](right, predicted, true)
+            scores = COUNT_SCORES[metric](right, predicted, true)
             # Only between two different thresholds, and in the middle of the gap.
             edges = np.concatenate([[needed[0] / 2], np.sqrt(needed[:-1] * needed[1:]), [needed[-1] * 2]])
             scores[1:-1][needed[:-1] == needed[1:]] = -np.inf

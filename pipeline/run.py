@@ -148,8 +148,14 @@ class Run:
         for fold in self.folds:
             here = split.fold == fold.number
             part = load_predictions(fold.oof, split.sha256).reordered(rows.ids[here], classes, str(fold.oof))
-            if part.labels is None or (part.labels != rows.labels[here]).any():
-                raise DataError(f"{fold.oof}: its labels are not those of the training table; train the fold again")
+            if part.labels is None:
+                raise DataError(f"{fold.oof} holds no labels; delete {fold.folder} and train the fold again")
+            wrong = part.labels != rows.labels[here]
+            if wrong.any():
+                raise DataError(
+                    f"{fold.oof}: id {str(rows.ids[here][np.argmax(wrong)])!r} has another label than in the training "
+                    f"table ({int(wrong.sum())} such rows); delete {fold.folder} and train the fold again"
+                )
             probabilities[here] = part.probabilities
         return Predictions(rows.ids, classes, probabilities, split.sha256, rows.labels)
 
