@@ -2,6 +2,8 @@
 
 The files in the run's folder are the truth, and are written without it. So nothing here ever stops a training: W&B
 absent, not logged in, unreachable or lost half-way means an offline mirror or none, and a message on stderr says so.
+Nor does it slow one down: a thread of its own does all the talking, one run after the other, and is waited for only when
+the process ends.
 """
 
 import functools
@@ -10,6 +12,7 @@ import shlex
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -28,12 +31,11 @@ INIT_TIMEOUT = 10.0  # … until a host that accepts connections but never answe
 FINISH_TIMEOUT = 15.0  # … that the upload at a run's end may take; the rest waits on disk for `wandb sync`
 
 _lost: list[str] = []  # runs of this process that W&B kept waiting or let down
+_thread = ThreadPoolExecutor(1, "wandb")  # what was handed to it is done before the interpreter ends
 
 
 class NullTracker:
     """Mirrors nothing."""
-
-    mode = "disabled"
 
     def log(self, row: dict[str, float]) -> None:
         pass
@@ -81,10 +83,10 @@ def _guarded(method: Callable[..., None]) -> Callable[..., None]:
 
 
 class Tracker(NullTracker):
-    """Mirrors one run: a W&B run of mode "online" or "offline" that `finish` has to end."""
+    """Mirrors one run: a W&B run, online or offline, that `finish` has to end. Waits for W&B."""
 
-    def __init__(self, wandb: ModuleType, run: Any, mode: str):
-        self.wandb, self.run, self.mode, self.broken = wandb, run, mode, False
+    def __init__(self, wandb: ModuleType, run: Any):
+        self.wandb, self.run, self.broken = wandb, run, False
         run.define_metric("epoch")
         run.define_metric("*", step_metric="epoch")
         best = {"val/loss": "min"} | {f"val/{m.name}": "max" if m.maximize else "min" for m in METRICS.values()}
@@ -140,6 +142,37 @@ class Tracker(NullTracker):
     @_guarded
     def _finish(self, exit_code: int) -> None:
         self.run.finish(exit_code=exit_code)
+
+
+def _handed_over(name: str) -> Callable[..., None]:
+    def hand_over(self: "Mirror", *args: Any, **kwargs: Any) -> None:
+        _thread.submit(lambda: getattr(self.tracker.result(), name)(*args, **kwargs))
+
+    return hand_over
+
+
+class Mirror(NullTracker):
+    """Starts a tracker and hands every call on to it, in the thread of W&B: returns at once, whatever W&B does.
+
+    Arrays and files must not change afterwards: they may be read later.
+    """
+
+    def __init__(self, mode: str, settings: dict[str, Any], folder: Path):
+        self.tracker = _thread.submit(_start, mode, settings, folder)
+
+    log = _handed_over("log")
+    summarise = _handed_over("summarise")
+    confusion_matrix = _handed_over("confusion_matrix")
+    table = _handed_over("table")
+    picture = _handed_over("picture")
+    gallery = _handed_over("gallery")
+    artifact = _handed_over("artifact")
+    finish = _handed_over("finish")
+
+
+def settle() -> None:
+    """Wait until everything handed over so far is with W&B, or given up."""
+    _thread.submit(lambda: None).result()
 
 
 def resolve_mode(asked: str) -> tuple[str, str]:
@@ -198,7 +231,10 @@ def track(
         folder: wandb's own files go to `folder`/wandb.
     """
     settings = {"project": project, "group": group, "job_type": job_type, "id": run_id, "name": name}
-    tracker = _start(mode, settings | {"tags": tags, "config": config}, folder.resolve())
+    if mode == "disabled":
+        yield NullTracker()
+        return
+    tracker = Mirror(mode, settings | {"tags": tags, "config": config}, folder.resolve())
     try:
         yield tracker
     except BaseException:
@@ -208,9 +244,7 @@ def track(
 
 
 def _start(mode: str, settings: dict[str, Any], folder: Path) -> NullTracker:
-    if mode == "disabled":
-        return NullTracker()
-    if mode == "online" and _lost:  # waiting for each fold anew would slow the training down
+    if mode == "online" and _lost:  # waiting for each fold anew would keep the process from ending
         _say("W&B: offline from now on")
         mode = "offline"
     for attempt in (mode, "offline"):
@@ -248,7 +282,7 @@ def _init(mode: str, settings: dict[str, Any], folder: Path) -> Tracker:
         _say(f"W&B: {run.name} is at {run.url}")
     else:
         _say(f"W&B: to upload later: wandb sync {shlex.quote(str(folder / 'wandb'))}/offline-run-*")
-    return Tracker(wandb, run, mode)
+    return Tracker(wandb, run)
 
 
 def _stop_service() -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 ENTITY = "local"
 
@@ -36,7 +36,8 @@ class ReceivedRun:
 class LocalWandb(ThreadingHTTPServer):
     """Received runs by id, the bytes of files by storage path, and the types of artifacts by name.
 
-    With `refuses` set, every request is answered with that HTTP status and forgotten.
+    With `refuses` set, every request is answered with that HTTP status and forgotten. While `answers` is clear, every
+    request waits.
     """
 
     daemon_threads = True
@@ -47,6 +48,8 @@ class LocalWandb(ThreadingHTTPServer):
         self.stored: dict[str, bytes] = {}
         self.artifacts: dict[str, str] = {}
         self.refuses: int | None = None
+        self.answers = Event()
+        self.answers.set()
 
     @property
     def url(self) -> str:
@@ -131,6 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: LocalWandb
 
     def do_POST(self) -> None:
+        self.server.answers.wait()
         body = self._body()
         if self.server.refuses:
             self._reply({})
@@ -177,4 +181,5 @@ def serving() -> Iterator[LocalWandb]:
         try:
             yield server
         finally:
+            server.answers.set()
             server.shutdown()
