@@ -2,8 +2,8 @@
 
 The files in the run's folder are the truth, and are written without it. So nothing here ever stops a training: W&B
 absent, not logged in, unreachable or lost half-way means an offline mirror or none, and a message on stderr says so.
-Nor does it slow one down: a thread of its own does all the talking, one run after the other, and is waited for only when
-the process ends.
+Nor does it slow one down: a thread of its own does all the talking, one run after the other, and only the end of the
+process waits for it.
 """
 
 import functools
