@@ -13,6 +13,7 @@ from blending.rules import Blend, Read, combine, two_columns
 from blending.truth import Truth
 
 BAGS = 20  # samples of rows whose weights are averaged
+BAG_ROWS = 50_000  # at most: beyond, a sample's optimum hardly differs from that of all rows
 PICKS = 25  # of the greedy selection
 POOL_NUMBERS = 100_000_000  # at most so many logarithms are fitted at once: 400 MB; more rows than that add nothing
 STRENGTH = 30.0  # of the log-linear pool's pull towards the convex weights, in rows
@@ -144,7 +145,8 @@ def _greedy(t: np.ndarray, kind: str) -> tuple[np.ndarray, None, float]:
 def _convex(t: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, float]:
     """The mean of the optima of bootstrap samples of the rows: steadier than the optimum, and never far from it."""
     rng, n = np.random.default_rng(0), t.shape[1]
-    fits = [optimum(t[:, np.sort(rng.integers(0, n, n))], kind) for _ in range(BAGS if len(t) > 1 else 1)]
+    size = min(n, BAG_ROWS)
+    fits = [optimum(t[:, np.sort(rng.integers(0, n, size))], kind) for _ in range(BAGS if len(t) > 1 else 1)]
     values = np.stack([w for w, _ in fits])
     w = values.mean(axis=0)
     w[w < SMALLEST_WEIGHT] = 0
