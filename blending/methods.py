@@ -209,6 +209,8 @@ def _log_linear(library: Library, cap: int | None) -> Fitted:
             stacked[np.ix_(kept, np.flatnonzero(seen))], y[seen], convex_blend.weights[kept], STRENGTH
         )
         weights[weights < SMALLEST_WEIGHT] = 0
+        if not weights.any():  # members that know nothing: nearly equal probabilities are best
+            weights[kept[0]] = SMALLEST_WEIGHT
         blends.append(Blend(weights, "log_linear"))
     return _with_losses("log_linear", library, blends, convex)
 

@@ -119,8 +119,8 @@ class Ensemble:
 def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split, options: Options) -> Ensemble:
     """Choose and weight finished runs by their out-of-fold predictions, which are read one member at a time.
 
-    Raises DataError naming the file: an unfinished run, other ids, classes, labels or another split; or when no run is
-    better than predicting the classes' shares.
+    Runs no better than predicting the classes' shares are left out, but for the best of them where there is no other.
+    Raises DataError naming the file: an unfinished run, other ids, classes, labels or another split.
     """
     metric, classes = METRICS[contest.spec.metric.name], contest.spec.target.classes
     truth = Truth("classes", rows.labels)
@@ -132,9 +132,10 @@ def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split, op
 
     library = open_library(reader(members), len(members), truth, split.fold)
     prior, bad = class_prior_loss(truth), useless(library.reduced, truth)
+    if len(bad) == len(members):  # the least bad stays: somebody tries the commands with a single epoch
+        losses = [truth.reduced_losses(t).mean() for t in library.reduced]
+        bad.remove(int(np.argmin(losses)))
     left_out |= {members[j].name: f"no better than the classes' shares (log loss {prior:.4f})" for j in bad}
-    if len(bad) == len(members):
-        raise DataError(f"no run is better than predicting the classes' shares: {', '.join(left_out)}")
     twins = duplicates(library.reduced, truth)
     left_out |= {
         members[j].name: f"almost the same predictions as {members[k].name}" for j, k in twins.items() if j not in bad
@@ -311,6 +312,8 @@ def runs_table(contest: Contest, ensemble: Ensemble) -> str:
             + ("  selected on OOF: too good" if member.selected_on_oof else "")
         )
     lines += [f"left out: {name}, {why}" for name, why in ensemble.left_out.items()]
+    if useless(ensemble.library.reduced, ensemble.library.truth):
+        lines.append(f"{ensemble.members[0].name} is no better than the classes' shares either: it has learned nothing")
     scores = [("in sample", ensemble.in_sample), ("nested", ensemble.honest)]
     if ensemble.uncapped is not None:
         scores.append(("nested, without the cap", ensemble.uncapped))

@@ -130,8 +130,9 @@ def test_runs_that_cannot_help_are_left_out_and_the_rest_is_unchanged(contest):
     assert after.left_out["copy"] == "almost the same predictions as a"
     np.testing.assert_array_equal(after.weights, before.weights)
     assert "left out: copy" in runs_table(contest, after)
-    with pytest.raises(DataError, match="no run is better"):
-        fit_ensemble(contest, [wrong], rows, split, Options())
+    bad = fit_ensemble(contest, [wrong, certain], rows, split, Options())
+    assert [member.name for member in bad.members] == ["wrong"]  # the least bad
+    assert "wrong is no better than the classes' shares either" in runs_table(contest, bad)
 
 
 def test_one_run_is_an_ensemble_of_one_and_claims_nothing(contest):

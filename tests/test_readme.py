@@ -49,7 +49,7 @@ def make_archive(folder: Path) -> None:
 
 def test_the_walkthrough_runs_as_printed(tmp_path):
     kit = tmp_path / "kit"
-    for name in ("competition", "folds", "models", "pipeline", "recipes"):
+    for name in ("competition", "folds", "blending", "models", "pipeline", "recipes"):
         shutil.copytree(ROOT / name, kit / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("train.py", "infer.py", "ensemble.py", "submit.sh"):
         shutil.copy(ROOT / name, kit / name)
