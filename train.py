@@ -73,9 +73,9 @@ def main() -> None:
     if run.unfinished:
         print(f"folds still to train: {' '.join(map(str, run.unfinished))}")
     else:
-        if to_train:  # otherwise it was drawn and mirrored when the last of them ended
-            print(f"worst mistakes: {write_mistakes(contest, run, rows, split)}")
+        if to_train or not run.mistakes.is_file():  # the picture comes last: with it, the summary is mirrored
             track_summary(mode, contest, run, rows, split)
+            print(f"worst mistakes: {write_mistakes(contest, run, rows, split)}")
         print(f"next: python infer.py {run.folder}")
 
 

@@ -125,6 +125,10 @@ class Run:
         return [Fold(k, self.folder / f"fold{k}") for k in range(self.n_folds)]
 
     @property
+    def mistakes(self) -> Path:
+        return self.folder / "worst.png"
+
+    @property
     def unfinished(self) -> list[int]:
         return [fold.number for fold in self.folds if not fold.done]
 

@@ -58,10 +58,9 @@ def write_mistakes(contest: Contest, run: Run, rows: Rows, split: Split) -> Path
     wrong = int((oof.probabilities.argmax(axis=1) != rows.labels).sum())
     mistakes = worst_mistakes(rows, oof.probabilities, contest.spec.target.classes)
     title = f"{run.name}: {len(mistakes)} of {wrong:,} mistakes among {len(rows):,} images, the surest first (OOF)"
-    path = run.folder / "worst.png"
-    with atomic_open(path, "wb") as file:
+    with atomic_open(run.mistakes, "wb") as file:
         file.write(draw_mistakes(title, mistakes))
-    return path
+    return run.mistakes
 
 
 def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Split) -> None:
