@@ -15,7 +15,7 @@ from blending.truth import Truth
 BAGS = 20  # samples of rows whose weights are averaged
 BAG_ROWS = 50_000  # at most: beyond, a sample's optimum hardly differs from that of all rows
 PICKS = 25  # of the greedy selection
-POOL_NUMBERS = 100_000_000  # at most so many logarithms are fitted at once: 400 MB; more rows than that add nothing
+POOL_NUMBERS = 40_000_000  # at most so many logarithms are fitted at once: 160 MB; more rows than that add nothing
 STRENGTH = 30.0  # of the log-linear pool's pull towards the convex weights, in rows
 NOISE = 1e-6  # of a mean loss in float32: the same blend computed in two ways
 SMALLEST_WEIGHT = 1e-3  # a member that weighs less costs inference time and changes nothing
@@ -79,9 +79,16 @@ def open_library(read: Read, members: int, truth: Truth, fold: np.ndarray) -> Li
     return Library(read, truth, fold, reduced)
 
 
-def fit(method: str, library: Library, cap: int | None = None) -> Fitted:
-    """Fit a method of METHODS. `cap`: at most so many members, chosen anew without each fold."""
-    return METHODS[method](library, cap)
+def fit(method: str, library: Library, cap: int | None = None, convex: Fitted | None = None) -> Fitted:
+    """Fit a method of METHODS.
+
+    Args:
+        cap: at most so many members, chosen anew without each fold.
+        convex: the convex fit with the same cap, where it is known: what the richer methods start from.
+    """
+    if method in LINEAR:
+        return _linear(method, library, cap)
+    return RICHER[method](library, convex or fit("convex", library, cap), cap)
 
 
 def choose(library: Library, cap: int | None = None) -> tuple[Fitted, list[Fitted]]:
@@ -93,7 +100,9 @@ def choose(library: Library, cap: int | None = None) -> tuple[Fitted, list[Fitte
     Returns:
         The accepted fit, and all that were tried.
     """
-    tried = [fit(method, library, cap) for method in (LADDER if library.truth.kind != "values" else LADDER[:3])]
+    simple = [fit(method, library, cap) for method in ("best", "uniform", "convex")]
+    rich = [fit(method, library, cap, simple[-1]) for method in RICHER if library.truth.kind != "values"]
+    tried = simple + rich
     accepted = tried[0]
     for k, richer in enumerate(tried):
         if improves(accepted.losses, richer.losses) and richer.loss < min(simpler.loss for simpler in tried[:k]):
@@ -153,12 +162,15 @@ def _convex(t: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, float]:
     return w / w.sum(), values.std(axis=0), max(gap for _, gap in fits)
 
 
-def _linear(method: str, fit_rows: _LinearFit, library: Library, cap: int | None) -> Fitted:
+LINEAR: dict[str, _LinearFit] = {"best": _best, "uniform": _uniform, "greedy": _greedy, "convex": _convex}
+
+
+def _linear(method: str, library: Library, cap: int | None) -> Fitted:
     kind, nested = library.truth.kind, []
 
     def fit_some(t: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, float]:
         kept = strongest(t, kind, cap)
-        w, spread, gap = fit_rows(t[kept], kind)
+        w, spread, gap = LINEAR[method](t[kept], kind)
         whole = np.zeros((2, len(t)))
         whole[0, kept], whole[1, kept] = w, (0 if spread is None else spread)
         return whole[0], None if spread is None else whole[1], gap
@@ -174,9 +186,8 @@ def _linear(method: str, fit_rows: _LinearFit, library: Library, cap: int | None
     return Fitted(method, Blend(w), blends, losses, spread, float(np.max([gap, *(g for _, _, g in nested)])))
 
 
-def _calibrated(library: Library, cap: int | None) -> Fitted:
+def _calibrated(library: Library, convex: Fitted, _: int | None) -> Fitted:
     """The convex blend, raised to the power of least log loss."""
-    convex = fit("convex", library, cap)
     truth, blends = library.truth, [*convex.nested_blends, convex.blend]
     combined = combine(blends, library.read, truth.kind)
     rows = [*(library.complement(fold) for fold in library.folds), np.arange(len(truth))]
@@ -185,12 +196,11 @@ def _calibrated(library: Library, cap: int | None) -> Fitted:
         for p, some in zip(combined, rows, strict=True)
     ]
     sharpened = [Blend(b.weights, b.rule, power) for b, power in zip(blends, powers, strict=True)]
-    return _with_losses("convex_calibrated", library, sharpened, convex)
+    return _fitted("convex_calibrated", library, sharpened, convex.spread, convex.gap)
 
 
-def _log_linear(library: Library, cap: int | None) -> Fitted:
+def _log_linear(library: Library, convex: Fitted, cap: int | None) -> Fitted:
     """A weighted mean of logarithms, held near to the convex weights."""
-    convex = fit("convex", library, cap)
     truth, m = library.truth, len(library.reduced)
     columns = library.read(0).shape[1] if truth.kind == "classes" else 2 * library.reduced.shape[2]
     n = min(len(truth), max(1000, POOL_NUMBERS // (m * columns)))
@@ -212,7 +222,8 @@ def _log_linear(library: Library, cap: int | None) -> Fitted:
         if not weights.any():  # members that know nothing: nearly equal probabilities are best
             weights[kept[0]] = SMALLEST_WEIGHT
         blends.append(Blend(weights, "log_linear"))
-    return _with_losses("log_linear", library, blends, convex)
+    spread = np.std([blend.weights for blend in blends[:-1]], axis=0)
+    return _fitted("log_linear", library, blends, spread, np.nan)
 
 
 def _logs(p: np.ndarray, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
@@ -222,21 +233,16 @@ def _logs(p: np.ndarray, truth: Truth) -> tuple[np.ndarray, np.ndarray]:
     return logarithms(p), truth.y
 
 
-def _with_losses(method: str, library: Library, blends: list[Blend], convex: Fitted) -> Fitted:
+def _fitted(method: str, library: Library, blends: list[Blend], spread: np.ndarray, gap: float) -> Fitted:
+    """Judge blends, one without each fold and the last of all rows."""
     losses = np.empty(len(library.truth))
     for rows, p in zip(library.folds, combine(blends[:-1], library.read, library.truth.kind), strict=True):
         losses[rows] = library.truth.take(rows).losses(p[rows])
-    spread = np.std([blend.weights for blend in blends[:-1]], axis=0) if method == "log_linear" else convex.spread
-    gap = np.nan if method == "log_linear" else convex.gap
     return Fitted(method, blends[-1], tuple(blends[:-1]), losses, spread, gap)
 
 
-METHODS: dict[str, Callable[[Library, int | None], Fitted]] = {
-    "best": lambda library, cap: _linear("best", _best, library, cap),
-    "uniform": lambda library, cap: _linear("uniform", _uniform, library, cap),
-    "greedy": lambda library, cap: _linear("greedy", _greedy, library, cap),
-    "convex": lambda library, cap: _linear("convex", _convex, library, cap),
+RICHER: dict[str, Callable[[Library, Fitted, int | None], Fitted]] = {
     "convex_calibrated": _calibrated,
     "log_linear": _log_linear,
 }
-LADDER = ("best", "uniform", "convex", "convex_calibrated", "log_linear")
+METHODS = (*LINEAR, *RICHER)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blending.methods import METHODS
 from blending.pool import pooled
 from competition.errors import DataError
 from competition.tables import load_train
@@ -216,6 +217,8 @@ def test_the_command_says_what_is_wrong(contest):
             [*command, str(contest.runs.parent), *options], cwd=ROOT, capture_output=True, text=True, check=False
         )
         assert shown.returncode == 2 and message in shown.stderr
+    shown = subprocess.run([*command, ".", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "{auto," + ",".join(METHODS) + "}" in shown.stdout
     shutil.rmtree(contest.runs / "b")
     shown = subprocess.run([*command, str(contest.runs.parent)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.returncode == 2 and "python infer.py" in shown.stderr
