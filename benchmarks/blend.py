@@ -39,9 +39,9 @@ def main() -> None:
         "--large",
         nargs="*",
         type=_shape(2),
-        default=[(50, 100_000), (200, 1_000_000)],
+        default=[(50, 100_000), (200, 100_000), (200, 1_000_000)],
         metavar="MxN",
-        help="against reads of memory (default: 50x100000 200x1000000, which takes 2.5 GB)",
+        help="against reads of memory (default: 50x100000 200x100000 200x1000000, which takes 1.2 GB)",
     )
     parser.add_argument(
         "--memory",
@@ -139,22 +139,27 @@ def _large(model: Any, shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
 
     t = library_like(model, *shape)
     ones = np.ones(len(t), dtype=np.float32)
+    fitted: dict[str, Any] = {}
 
-    def clock(call: Callable[..., Any], *arguments: Any) -> float:
+    def clock(name: str, call: Callable[..., Any], *arguments: Any) -> float:
         began = time.perf_counter()
-        call(*arguments)
+        fitted[name] = call(*arguments)
         return time.perf_counter() - began
 
     contenders = {
-        "greedy": lambda: clock(greedy_log_loss, t, READS),
-        "convex": lambda: clock(least_log_loss, t),
-        "reads": lambda: READS * min(clock(t.max), clock(np.matmul, ones, t)),
+        "greedy": lambda: clock("greedy", greedy_log_loss, t, READS),
+        "convex": lambda: clock("convex", least_log_loss, t),
+        "reads": lambda: READS * min(clock("max", t.max), clock("sum", np.matmul, ones, t)),
     }
     seconds = _in_turn(contenders, repeats, "x".join(map(str, shape)))
-    results = {
+    results: dict[str, Any] = {
         name: {"seconds": spread(values), "over_reads": ratio(values, seconds["reads"][: len(values)])}
         for name, values in seconds.items()
     }
+    for name in ("greedy", "convex"):
+        blended = fitted[name].values.astype(np.float32) @ t
+        results[name]["log_loss"] = float(-np.log(blended).mean(dtype=np.float64))
+    results["convex"]["gap"] = fitted["convex"].gap
     read = [READS * t.nbytes / value / 1e9 for value in seconds["reads"]]
     return {"members": shape[0], "rows": shape[1], "read_gb_per_s": spread(read), "contenders": results}
 
@@ -252,10 +257,14 @@ def _speed_lines(result: dict[str, Any]) -> list[str]:
 
 def _large_lines(result: dict[str, Any]) -> list[str]:
     title, read = f"{result['members']} × {result['rows']}", result["read_gb_per_s"]["median"]
-    lines = [f"\n{title:<26}{'seconds':>9}{'min – max':>20}{'/ reads':>10}"]
+    lines = [f"\n{title:<26}{'seconds':>9}{'min – max':>20}{'/ reads':>10}{'log loss':>11}{'gap':>10}"]
     names = {"reads": f"{READS} reads at {read:.1f} GB/s"}
     for name, row in result["contenders"].items():
-        lines.append(f"{names.get(name, name):<26}{_seconds(row['seconds'])}{row['over_reads']:>10.2f}")
+        loss = f"{row['log_loss']:.6f}" if "log_loss" in row else ""
+        gap = f"{row['gap']:.1e}" if "gap" in row else ""
+        lines.append(
+            f"{names.get(name, name):<26}{_seconds(row['seconds'])}{row['over_reads']:>10.2f}{loss:>11}{gap:>10}"
+        )
     return lines
 
 

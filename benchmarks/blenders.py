@@ -6,6 +6,7 @@ Peers are imported when they are called, as they may be missing.
 
 import contextlib
 import io
+import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -72,7 +73,10 @@ def autogluon_selection(p: np.ndarray, y: np.ndarray, picks: int, use_best: bool
 def hillclimbers(p: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Its climb_hill at its default precision, 0.01; the metric is the fastest that a user would write."""
     import pandas as pd
-    from hillclimbers import climb_hill, partial
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of an invalid escape sequence in its source, where it is compiled
+        from hillclimbers import climb_hill, partial
 
     members = [str(j) for j in range(len(p))]
     with contextlib.redirect_stdout(io.StringIO()):
