@@ -29,7 +29,7 @@ def write(matrix: Matrix, members: int, n: int, classes: int, folder: Path) -> J
     needed, free = 4 * members * n * classes, shutil.disk_usage(folder).free
     if needed + 2**30 > free:
         raise KitError(
-            f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} are free; set TMPDIR, or --memory"
+            f"{folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} are free: set TMPDIR or less --memory"
         )
     rng = np.random.default_rng(0)
     y = rng.integers(0, classes, n)
