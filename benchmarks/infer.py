@@ -19,7 +19,8 @@ def main() -> None:
     args = parser.parse_args()
 
     # Imported here, because torch takes seconds and --help should not.
-    from benchmarks.machine import describe_lines, load_average
+    from benchmarks.host import load_average
+    from benchmarks.machine import describe_lines
     from benchmarks.predictors import PREDICTORS, Job
     from benchmarks.processes import contenders, interleaved, ratio, spread
     from competition.tables import load_test

@@ -1,20 +1,18 @@
 """What a figure was measured on: the processor, its load, and how fast it multiplies matrices."""
 
-import os
-import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from benchmarks.host import cpu
 from pipeline.device import arithmetic, available_cores
 
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Processor, cores, versions and threads of this process, and what `precision: auto` means here."""
     return {
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "cores": available_cores(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "torch": torch.__version__,
@@ -43,21 +41,9 @@ def synchronize(device: torch.device) -> None:
         getattr(torch, device.type).synchronize()
 
 
-def load_average() -> float:
-    """How many processes wanted a core during the last minute, before the benchmark itself began."""
-    return os.getloadavg()[0]
-
-
 def describe_lines(machine: dict[str, Any]) -> str:
     return (
         f"{machine['cpu']}, {machine['cores']} cores, on {machine['device']}; torch {machine['torch']} with "
         f"{machine['torch_threads']} threads, precision auto = {machine['precision']}; "
         f"load average at the start {machine['load_average']:.2f}"
     )
-
-
-def _cpu() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

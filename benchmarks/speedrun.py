@@ -36,7 +36,8 @@ def main() -> None:
     args = parser.parse_args()
 
     # Imported here, because torch takes seconds and --help should not.
-    from benchmarks.machine import describe, describe_lines, load_average
+    from benchmarks.host import load_average
+    from benchmarks.machine import describe, describe_lines
     from pipeline.device import prepare_device
 
     load = load_average()

@@ -18,7 +18,8 @@ def main() -> None:
 
     # Imported here, because torch takes seconds and --help should not.
     from benchmarks.contenders import Job
-    from benchmarks.machine import describe_lines, load_average
+    from benchmarks.host import load_average
+    from benchmarks.machine import describe_lines
     from competition.tables import load_train
     from pipeline.cache import decoded
     from pipeline.config import load_recipe

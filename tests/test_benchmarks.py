@@ -1,5 +1,6 @@
 """The benchmarks run to their end and report what they promise; how fast this machine is, they cannot be held to."""
 
+import dataclasses
 import json
 import math
 import os
@@ -10,8 +11,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from benchmarks.blenders import convex, greedy, installed, peer_form, peers, true_class
+from benchmarks.libraries import distributions, library_like, load, make
+from competition.errors import DataError
 from tests.support import Tiny, make_contest
 
 ROOT = Path(__file__).parent.parent
@@ -80,3 +85,93 @@ def test_time_to_an_accuracy(tiny):
     seconds = report["seconds"]
     assert seconds["total"] == pytest.approx(sum(seconds.values()) - seconds["total"])
     assert not list(Path(runs).glob(".speedrun-*"))
+
+
+def blend_report(*arguments: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.blend", "--json", "--debug", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert all(math.isfinite(number) for number in numbers(report))
+    assert report["machine"]["threads"] == 1
+    assert report["peers"] == installed()
+    return report
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return make("wine", 0)
+
+
+def test_every_row_is_predicted_by_models_that_did_not_see_it(wine):
+    assert wine.oof.shape == (12, 89, 3)
+    assert wine.test.shape == (12, 89, 3)
+    assert np.allclose(wine.oof.sum(axis=2), 1, atol=1e-5)
+    assert np.allclose(wine.test.sum(axis=2), 1, atol=1e-5)
+    assert np.bincount(wine.fold).tolist() == [18, 18, 18, 18, 17]
+    accuracy = (wine.oof.argmax(axis=2) == wine.y).mean(axis=1)
+    assert 0.7 < accuracy.min() < accuracy.max() < 1
+
+
+def test_quality_of_a_file(tmp_path):
+    np.savez(tmp_path / "cancer.npz", **dataclasses.asdict(make("breast cancer", 0)))  # binary: all peers
+    (result,) = blend_report("--only", "quality", "--", str(tmp_path / "cancer.npz"))["quality"]
+    assert (result["name"], result["members"], result["rows"], result["classes"]) == ("cancer", 12, 284, 2)
+    losses = result["log_loss"]
+    ours = {"best", "uniform", "greedy", "convex", "convex_calibrated", "log_linear", "auto"}
+    assert losses.keys() == ours | set(installed())
+    assert losses["auto"] == losses[result["chosen"]]
+    assert losses["uniform"]["in sample"] == pytest.approx(losses["uniform"]["nested"], rel=1e-5)
+    assert result["certificate"]["holds"]
+    if "AutoGluon" in installed():
+        assert losses["AutoGluon"] == pytest.approx(losses["greedy"], abs=1e-3)
+
+
+def test_a_file_that_is_no_library_is_refused(tmp_path):
+    file = tmp_path / "empty.npz"
+    np.savez(file, oof=np.zeros((2, 3, 2)))
+    with pytest.raises(DataError, match=r"empty\.npz: must be an \.npz file that holds oof, test, y"):
+        load(file)
+
+
+def test_speed_and_memory_of_blending():
+    shapes = ("--speed", "3x300x2", "--large", "4x500", "--memory", "3x2000x3")
+    report = blend_report("--only", "speed", "memory", "--repeats", "2", *shapes)
+    (speed,), (large,) = report["speed"], report["large"]
+    assert speed["contenders"].keys() == {"greedy", "convex", "convex, bagged and nested", *installed()}
+    assert all(row["seconds"]["min"] > 0 and row["measured"] == 2 for row in speed["contenders"].values())
+    reached = {name: row["log_loss"] for name, row in speed["contenders"].items()}
+    assert reached["convex"] <= min(reached.values()) + 1e-5
+    assert large["contenders"].keys() == {"greedy", "convex", "reads"}
+    assert large["contenders"]["convex"]["gap"] < 1e-5
+    memory = report["memory"]
+    assert memory["bytes_predictions"] == 4 * 3 * 2000 * 3
+    assert all(0 < row["bytes_before"] <= row["bytes_peak"] for row in memory["methods"].values())
+
+
+def test_large_libraries_resemble_the_small_one(wine):
+    t = library_like(wine, 6, 5000)
+    correlations = np.corrcoef(t)[np.triu_indices(6, 1)]
+    assert 0.2 < correlations.min() < correlations.max() < 1
+    y = np.arange(5000) % 4
+    p = distributions(t[0], y, 4)
+    assert np.allclose(p.sum(axis=1), 1, atol=1e-6)
+    assert (true_class(p[None], y) == t[:1]).all()
+
+
+def test_the_peer_form_keeps_what_float32_knows():
+    p = np.array([[[1, 1e-9], [1e-9, 1]]], dtype=np.float32)
+    second = peer_form(p)
+    assert second[0, 0] == np.float32(1e-9)
+    assert 1 - second[0, 1] == pytest.approx(1e-9, rel=1e-6)
+
+
+def test_peers_return_the_weights_that_they_found():
+    y = np.arange(400) % 2
+    p = np.stack([distributions(t, y, 2) for t in library_like(make("wine", 1), 4, 400)])
+    t = true_class(p, y).astype(float)
+    least = -np.log(convex(p, y) @ t).mean()
+    for weights in [greedy(p, y), *(weigh(peer_form(p), y) for weigh in peers(2).values())]:
+        assert (weights >= 0).all() and weights.sum() == pytest.approx(1)
+        assert least - 1e-6 <= -np.log(weights @ t).mean() < least + 2e-3
+    assert "hillclimbers" not in peers(3)
