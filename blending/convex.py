@@ -11,7 +11,7 @@ from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
 CHUNK = 8192  # rows at a time: a chunk of a few dozen members stays in the processor's cache
-ENOUGH = 32_768  # rows whose curvature stands for that of all
+ENOUGH = 32_768  # rows that find the members that matter
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,38 @@ class Weights:
     gap: float
 
 
-def least_log_loss(t: np.ndarray, tolerance: float = 2e-6) -> Weights:
+def least_log_loss(t: np.ndarray, tolerance: float = 2e-6, start: np.ndarray | None = None) -> Weights:
     """The weights of least mean -log(w @ t).
 
     Sequential quadratic programming (Kim et al., "A fast algorithm for maximum likelihood estimation of mixture
-    proportions using sequential quadratic programming", 2020), with slopes from all rows and curvature from enough of
-    them. A member's share is the mean of its part in the blend; no member has a share above 1 at the optimum, and
-    log(largest share) bounds the distance to it (Lindsay, "The geometry of mixture likelihoods", Annals of Statistics
-    1983).
+    proportions using sequential quadratic programming", 2020). A sample of many rows finds the members that matter;
+    only they are weighted on all of them, until no other member asks to come in. A member's share is the mean of its
+    part in the blend; no member has a share above 1 at the optimum, and log(largest share) bounds the distance to it
+    (Lindsay, "The geometry of mixture likelihoods", Annals of Statistics 1983).
 
     Args:
         t: (M, N) float32, the members' probabilities of the truth, above 0.
         tolerance: stop when the loss is proven to be this close to the optimum, in nats. The returned gap tells
             whether it is: float32 may not resolve it.
+        start: (M,) weights to begin with, such as the optimum of nearly the same rows.
     """
     members, n = t.shape
-    x = np.full(members, 1 / members)
     if n <= 2 * ENOUGH:
-        t = some = t.astype(np.float64)
-    else:
+        t = t.astype(np.float64)
+    if start is None:
         # Rows in disorder: tables are often sorted by class.
-        some = t[:, np.random.default_rng(0).choice(n, ENOUGH, replace=False)]
-        x = _minimise(some, some, x, 10 * tolerance).values
-    return _minimise(t, some, x, tolerance)
+        some = t if n <= 2 * ENOUGH else t[:, np.random.default_rng(0).choice(n, ENOUGH, replace=False)]
+        w = _minimise(some, np.full(members, 1 / members), tolerance)
+    else:
+        w = start.copy()
+    for _ in range(20):
+        share = _slopes(t, w)[1]
+        if _gap(share) <= tolerance:
+            break
+        # Of all rows, but only the members that weigh something or should: few, so that exact curvature costs little.
+        working = (w > 0) | (share > 1)
+        w[working] = _minimise(t[working], w[working], tolerance / 2)
+    return Weights(w, _gap(share))
 
 
 def least_squares(r: np.ndarray) -> Weights:
@@ -73,20 +82,20 @@ def gram_matrix(r: np.ndarray) -> np.ndarray:
     return gram / r.shape[1]
 
 
-def _minimise(t: np.ndarray, some: np.ndarray, w: np.ndarray, tolerance: float) -> Weights:
+def _minimise(t: np.ndarray, w: np.ndarray, tolerance: float) -> np.ndarray:
     """Minimise -mean log(w @ t) + sum(w) over w >= 0: its minimum has sum 1, so the simplex needs no constraint."""
     noise = 2 * np.finfo(t.dtype).eps  # of a loss; smaller gains cannot be seen
     loss, share = _slopes(t, w)
     for _ in range(50):
         if _gap(share) <= tolerance:
             break
-        step = _quadratic_minimum(_curvature(some, w), share, w) - w
-        slope, before = (1 - share) @ step, _blend(some, w)
+        step = _quadratic_minimum(_curvature(t, w), share, w) - w
+        slope, before = (1 - share) @ step, _blend(t, w)
         for length in (1.0, *(0.9 * 0.5**k for k in range(20))):
             there = w + length * step
             there /= there.sum()  # never worse: log(sum) <= sum - 1
             # Where a row has lost nearly all of its probability, the quadratic has nothing to say.
-            if (_blend(some, there) < 0.05 * before).any():
+            if (_blend(t, there) < 0.05 * before).any():
                 continue
             loss_there, share_there = _slopes(t, there)
             if loss_there <= loss + 1e-4 * length * slope + noise:
@@ -94,7 +103,7 @@ def _minimise(t: np.ndarray, some: np.ndarray, w: np.ndarray, tolerance: float) 
         else:
             break  # no descent that these numbers can show
         w, loss, share = there, loss_there, share_there
-    return Weights(w, _gap(share))
+    return w
 
 
 def _blend(t: np.ndarray, w: np.ndarray) -> np.ndarray:
@@ -120,8 +129,12 @@ def _slopes(t: np.ndarray, w: np.ndarray) -> tuple[float, np.ndarray]:
 
 def _curvature(t: np.ndarray, w: np.ndarray) -> np.ndarray:
     """The second derivatives of the loss at w, (M, M)."""
-    part = t / _blend(t, w)
-    return (part @ part.T).astype(np.float64) / t.shape[1]
+    h = np.zeros((len(w), len(w)))
+    for start in range(0, t.shape[1], CHUNK):
+        part = t[:, start : start + CHUNK]
+        part = part / _blend(part, w)
+        h += part @ part.T
+    return h / t.shape[1]
 
 
 def _quadratic_minimum(curvature: np.ndarray, share: np.ndarray, x: np.ndarray) -> np.ndarray:

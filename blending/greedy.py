@@ -11,6 +11,7 @@ import numpy as np
 from blending.convex import CHUNK, gram_matrix
 
 BLOCKS = 64  # at most: a candidate is given up between two of them
+GROUP = 8  # candidates looked at together
 
 
 @dataclass(frozen=True)
@@ -75,17 +76,21 @@ def _best_prefix(order: list[int], losses: list[float], members: int) -> Selecti
 def _most(t: np.ndarray, total: np.ndarray, blocks: list[slice], bounds: np.ndarray) -> tuple[int, float]:
     """The member of the largest sum of log(total + t[j]), the first of equals, and that sum."""
     hope = bounds.sum(axis=0)
+    order = np.argsort(-hope, kind="stable")
     pick, best = -1, -np.inf
-    for j in np.argsort(-hope, kind="stable"):
-        if hope[j] < best:
-            break
-        reached = hope[j]
+    for group in np.split(order, range(1, len(order), GROUP)):  # the most hopeful alone: it sets the mark
+        alive, reached = group, hope[group]
         for b, block in enumerate(blocks):
-            reached += _log_sums((total[block] + t[j, block])[None])[0] - bounds[b, j]
-            if reached < best:
+            able = reached >= best
+            alive, reached = alive[able], reached[able]
+            if len(alive) == 0:
                 break
-        if reached > best or (reached == best and j < pick):
-            pick, best = int(j), float(reached)
+            reached += _log_sums(t[alive, block] + total[block]) - bounds[b, alive]
+        for j, sum_ in zip(alive, reached, strict=True):
+            if sum_ > best or (sum_ == best and j < pick):
+                pick, best = int(j), float(sum_)
+        if hope[group[-1]] < best:
+            break
     return pick, best
 
 

@@ -15,7 +15,7 @@ from blending.truth import Truth
 BAGS = 20  # samples of rows whose weights are averaged
 BAG_ROWS = 50_000  # at most: beyond, a sample's optimum hardly differs from that of all rows
 PICKS = 25  # of the greedy selection
-POOL_NUMBERS = 40_000_000  # at most so many logarithms are fitted at once: 160 MB; more rows than that add nothing
+POOL_NUMBERS = 10_000_000  # at most so many logarithms are fitted at once: 40 MB; more rows than that add nothing
 STRENGTH = 30.0  # of the log-linear pool's pull towards the convex weights, in rows
 NOISE = 1e-6  # of a mean loss in float32: the same blend computed in two ways
 SMALLEST_WEIGHT = 1e-3  # a member that weighs less costs inference time and changes nothing
@@ -127,9 +127,10 @@ def nested_losses(library: Library, weights: Sequence[np.ndarray]) -> np.ndarray
     return losses
 
 
-def optimum(t: np.ndarray, kind: str) -> tuple[np.ndarray, float]:
+def optimum(t: np.ndarray, kind: str, start: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """The simplex weights of least loss for reduced predictions (M, rows, K), and the proven gap."""
-    fitted = (least_squares if kind == "values" else least_log_loss)(t.reshape(len(t), -1))
+    flat = t.reshape(len(t), -1)
+    fitted = least_squares(flat) if kind == "values" else least_log_loss(flat, start=start)
     return fitted.values, fitted.gap
 
 
@@ -154,8 +155,11 @@ def _greedy(t: np.ndarray, kind: str) -> tuple[np.ndarray, None, float]:
 def _convex(t: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, float]:
     """The mean of the optima of bootstrap samples of the rows: steadier than the optimum, and never far from it."""
     rng, n = np.random.default_rng(0), t.shape[1]
-    size = min(n, BAG_ROWS)
-    fits = [optimum(t[:, np.sort(rng.integers(0, n, size))], kind) for _ in range(BAGS if len(t) > 1 else 1)]
+    start, gap = optimum(t, kind)
+    if len(t) == 1:
+        return start, np.zeros(1), gap
+    bags = [np.sort(rng.integers(0, n, min(n, BAG_ROWS))) for _ in range(BAGS)]
+    fits = [optimum(t[:, rows], kind, start) for rows in bags]
     values = np.stack([w for w, _ in fits])
     w = values.mean(axis=0)
     w[w < SMALLEST_WEIGHT] = 0
