@@ -1,5 +1,6 @@
 """Whether an ensemble is better than its best member, on rows that its weights have not seen."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,20 +49,37 @@ def compare(metric: Metric, y: np.ndarray, p: np.ndarray, reference: np.ndarray,
 
 def resampled_gains(metric: Metric, y: np.ndarray, p: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """The gain on samples of the rows with replacement (Efron, "Bootstrap methods", Annals of Statistics 1979)."""
-    n, rng = len(y), np.random.default_rng(0)
-    resamples = int(np.clip(NUMBERS // n, 200, RESAMPLES if metric.per_row else WHOLE_RESAMPLES))
     if metric.per_row is not None:
         difference = metric.gain(metric.per_row(y, p), metric.per_row(y, reference))
-        return np.array([difference[rng.integers(0, n, n)].mean() for _ in range(resamples)])
-    gains = np.empty(resamples)
-    for i in range(resamples):
-        rows = rng.integers(0, n, n)
-        gains[i] = _gain(metric, y[rows], p[rows], reference[rows])
-    return gains[np.isfinite(gains)] if np.isfinite(gains).any() else np.zeros(1)
+        return _resampled(lambda rows: difference[rows].mean(), len(y), RESAMPLES)
+    return _resampled(lambda rows: _gain(metric, y[rows], p[rows], reference[rows]), len(y), WHOLE_RESAMPLES)
+
+
+def score_interval(metric: Metric, y: np.ndarray, p: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the score itself, by the same bootstrap: what as many other rows would give."""
+    if metric.per_row is not None:
+        each = metric.per_row(y, p)
+        scores = _resampled(lambda rows: each[rows].mean(), len(y), RESAMPLES)
+    else:
+        scores = _resampled(lambda rows: _score(metric, y[rows], p[rows]), len(y), WHOLE_RESAMPLES)
+    low, high = np.quantile(scores, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def _resampled(statistic: Callable[[np.ndarray], float], n: int, most: int) -> np.ndarray:
+    """A statistic of n rows drawn with replacement, again and again, where it is defined; a zero where it never is."""
+    rng = np.random.default_rng(0)
+    times = int(np.clip(NUMBERS // n, 200, most))
+    values = np.array([statistic(rng.integers(0, n, n)) for _ in range(times)])
+    return values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
 
 
 def _gain(metric: Metric, y: np.ndarray, p: np.ndarray, reference: np.ndarray) -> float:
+    return metric.gain(_score(metric, y, p), _score(metric, y, reference))
+
+
+def _score(metric: Metric, y: np.ndarray, p: np.ndarray) -> float:
     try:
-        return metric.gain(metric(y, p), metric(y, reference))
+        return metric(y, p)
     except DataError:  # such as an AUC without a positive row
         return np.nan

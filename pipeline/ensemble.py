@@ -56,6 +56,23 @@ class Member:
     def selected_on_oof(self) -> bool:
         return any(run.selected_on_oof for run in self.runs)
 
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the scores of its folds."""
+        return float(np.std([result["score"] for result in self._results], ddof=1))
+
+    @property
+    def images_per_second(self) -> float:
+        return float(np.median([result["images_per_second"] for result in self._results]))
+
+    @property
+    def minutes(self) -> float:
+        return sum(result["seconds"] for result in self._results) / 60
+
+    @property
+    def _results(self) -> list[dict]:
+        return [fold.result() for run in self.runs for fold in run.folds]
+
     def oof(self, rows: Rows, split: Split, classes: tuple[str, ...]) -> np.ndarray:
         """Out-of-fold probabilities (N, C) float32, in the order of `rows`. Raises DataError as `Run.oof`."""
         return _mean([run.oof(rows, split, classes).probabilities for run in self.runs])
@@ -73,6 +90,7 @@ class Ensemble:
     library: their out-of-fold predictions. fitted: the weights. tried: every method that was compared, also `fitted`.
     decision: from probabilities to classes, where the submission holds classes.
     oof, nested: out-of-fold probabilities (N, C) of the blend, and of the blends that did not see the row's fold.
+    judged: what the honest score judges, (N, C): `nested`, or the classes that were decided without the row's fold.
     in_sample: the score on the rows that weights and decision were fitted on: too good. honest: the nested one's.
     single: each member's own score. best: the index of the member of least log loss.
     evidence: the honest score against the best member's. uncapped: the honest score without the cap on members.
@@ -87,12 +105,18 @@ class Ensemble:
     decision: Decision
     oof: np.ndarray
     nested: np.ndarray
+    judged: np.ndarray
     in_sample: Score
     honest: Score
     uncapped: Score | None
     single: tuple[Score, ...]
     best: int
     evidence: Evidence
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """Indices of the members, best log loss first."""
+        return np.argsort([score.log_loss for score in self.single], kind="stable")
 
     @property
     def weights(self) -> np.ndarray:
@@ -174,6 +198,7 @@ def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split, op
         decision=decision,
         oof=oof,
         nested=nested,
+        judged=decided,
         in_sample=score(oof, _judged(decision, oof)),
         honest=score(nested, decided),
         uncapped=uncapped,
@@ -300,15 +325,12 @@ def runs_table(contest: Contest, ensemble: Ensemble) -> str:
     metric = contest.spec.metric.name
     width = max(24, *(len(member.name) for member in ensemble.members)) + 2
     lines = [f"{'run':<{width}}{metric:>10}{'sd':>8}{'log loss':>10}{'images/s':>10}{'minutes':>9}{'weight ± sd':>15}"]
-    for j in np.argsort([score.log_loss for score in ensemble.single], kind="stable"):
+    for j in ensemble.ranking:
         member, score = ensemble.members[j], ensemble.single[j]
-        results = [fold.result() for run in member.runs for fold in run.folds]
-        spread = np.std([result["score"] for result in results], ddof=1)
         weight = f"{ensemble.weights[j]:.3f} ± {ensemble.fitted.spread[j]:.3f}"
         lines.append(
-            f"{member.name:<{width}}{score.score:>10.4f}{spread:>8.4f}{score.log_loss:>10.4f}"
-            f"{np.median([result['images_per_second'] for result in results]):>10.0f}"
-            f"{sum(result['seconds'] for result in results) / 60:>9.1f}{weight:>15}"
+            f"{member.name:<{width}}{score.score:>10.4f}{member.spread:>8.4f}{score.log_loss:>10.4f}"
+            f"{member.images_per_second:>10.0f}{member.minutes:>9.1f}{weight:>15}"
             + ("  selected on OOF: too good" if member.selected_on_oof else "")
         )
     lines += [f"left out: {name}, {why}" for name, why in ensemble.left_out.items()]

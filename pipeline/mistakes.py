@@ -1,4 +1,4 @@
-"""The worst mistakes of a run: the images it was surest about, and wrong."""
+"""The worst mistakes of a run or an ensemble: the images it was surest about, and wrong."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from competition.images import read_image
 from competition.tables import Rows
 
+SMALL = 128  # pixels: images below are enlarged as they are, not smoothed
 SIDE = 512  # pixels: larger images are shown smaller, so that two dozen of them are quickly drawn and uploaded
 
 
@@ -29,14 +30,21 @@ class Mistake:
         return f"true {true}, predicted {predicted}, id {self.id}"
 
 
-def worst_mistakes(rows: Rows, probabilities: np.ndarray, classes: tuple[str, ...], n: int = 24) -> list[Mistake]:
+def worst_mistakes(
+    rows: Rows,
+    probabilities: np.ndarray,
+    classes: tuple[str, ...],
+    n: int = 24,
+    predicted: np.ndarray | None = None,
+) -> list[Mistake]:
     """The `n` wrong predictions of highest confidence, the worst first; equally sure ones in the order of the rows.
 
     Args:
         probabilities: (N, C), in the order of `rows`; out-of-fold, or they show what was learned by heart.
+        predicted: (N,) class indices, where they are not the most probable ones.
     """
-    predicted = probabilities.argmax(axis=1)
-    order = np.argsort(-probabilities.max(axis=1), kind="stable")
+    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
+    order = np.argsort(-probabilities[np.arange(len(rows)), predicted], kind="stable")
     return [
         Mistake(
             str(rows.ids[i]),
@@ -55,14 +63,15 @@ def read_mistakes(mistakes: list[Mistake]) -> list[np.ndarray]:
 
     Raises DataError when an image cannot be read.
     """
-    images = [_shrunk(read_image(mistake.image)) for mistake in mistakes]
+    images = [shrunk(read_image(mistake.image)) for mistake in mistakes]
     height, width = (max((image.shape[axis] for image in images), default=0) for axis in (0, 1))
     return [_centred(image, height, width) for image in images]
 
 
-def _shrunk(image: np.ndarray) -> np.ndarray:
+def shrunk(image: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """The image, its longer side at most `side` pixels."""
     height, width = image.shape[:2]
-    scale = SIDE / max(height, width)
+    scale = side / max(height, width)
     if scale >= 1:
         return image
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
