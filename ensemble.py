@@ -23,13 +23,18 @@ def main() -> None:
     )
     parser.add_argument("--pool-seeds", action="store_true", help="runs that differ only in their seed count as one")
     parser.add_argument("--name", help="the ensemble's name (default: made from its runs)")
+    cli.add_wandb_argument(parser)
     args = parser.parse_args()
 
     from competition.tables import load_train
     from folds.store import read_folds
+    from pipeline.charts import draw_charts
     from pipeline.ensemble import Options, evidence_lines, fit_ensemble, runs_table, write_ensemble
+    from pipeline.findings import examine
+    from pipeline.mirror import track_ensemble
     from pipeline.report import write_report
     from pipeline.run import find_run, list_runs
+    from pipeline.tracking import resolve_mode
 
     if args.max_members is not None and args.max_members < 1:
         raise SpecError(f"--max-members {args.max_members}: an ensemble has a member at least")
@@ -51,11 +56,16 @@ def main() -> None:
     print(runs_table(contest, ensemble))
     print(evidence_lines(contest, ensemble))
     folder = write_ensemble(contest, ensemble, rows, split, args.name or ensemble.name)
-    write_report(contest, ensemble, rows, folder)
+    findings = examine(contest, ensemble, rows)
+    charts = draw_charts(contest, ensemble, findings)
+    report = write_report(contest, ensemble, rows, findings, charts, folder)
     print(
         f"{folder / 'submission.csv'}: expect about {ensemble.honest.score:.4f} {contest.spec.metric.name} (nested OOF)"
     )
-    print(f"report: {folder / 'report.html'}")
+    print(f"report: {report}")
+    mode, reason = resolve_mode(args.wandb)
+    print(reason)
+    track_ensemble(mode, contest, ensemble, findings, charts, folder)
     print(f"next: ./submit.sh -c {contest.slug}")
 
 

@@ -21,12 +21,7 @@ def main() -> None:
     parser.add_argument(
         "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override keys of the recipe"
     )
-    parser.add_argument(
-        "--wandb",
-        choices=["auto", "online", "offline", "disabled"],
-        default="auto",
-        help="where to mirror the run in Weights & Biases (default: online where you are logged in, else offline)",
-    )
+    cli.add_wandb_argument(parser)
     args = parser.parse_args()
 
     # Imported here, because torch takes seconds and --help should not.

@@ -38,6 +38,15 @@ def add_debug_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
+def add_wandb_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wandb",
+        choices=["auto", "online", "offline", "disabled"],
+        default="auto",
+        help="where to mirror it in Weights & Biases (default: online where you are logged in, else offline)",
+    )
+
+
 def contest_of(args: argparse.Namespace) -> Contest:
     return open_contest(args.contest, args.data, args.runs)
 
