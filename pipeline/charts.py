@@ -49,7 +49,8 @@ def draw_charts(contest: Contest, ensemble: Ensemble, findings: Findings) -> dic
 
 def weight_bars(axis: Any, ensemble: Ensemble) -> list[int]:
     """Draw the heaviest members' weights with their spread into an axis; return the members that were drawn."""
-    shown = [int(j) for j in np.argsort(-ensemble.weights, kind="stable")[:MEMBERS]]
+    used = ensemble.fitted.blend.used
+    shown = [int(j) for j in used[np.argsort(-ensemble.weights[used], kind="stable")][:MEMBERS]]
     weights, spread = ensemble.weights[shown], ensemble.fitted.spread[shown]
     _bars(axis, [label(ensemble, j) for j in shown], weights, [f"{w:.3f}" for w in weights], spread)
     finish(axis, "weight", grid="x")
@@ -78,7 +79,7 @@ def confusion_cells(axis: Any, confusion: np.ndarray, classes: tuple[str, ...]) 
     axis.tick_params(length=0)
     if c > NAMED:
         return
-    axis.set_yticks(range(c), [short(name, LETTERS - 4) for name in classes], parse_math=False)
+    axis.set_yticks(range(c), [short(name, LETTERS - 1) for name in classes], parse_math=False)
     if c > NUMBERED:
         axis.tick_params(axis="y", labelsize=8)
         axis.set_xticks([], [])
@@ -86,7 +87,7 @@ def confusion_cells(axis: Any, confusion: np.ndarray, classes: tuple[str, ...]) 
     elif max(map(len, classes)) * c <= 36:
         axis.set_xticks(range(c), classes, parse_math=False)
     else:
-        names = [short(name, LETTERS - 4) for name in classes]
+        names = [short(name, LETTERS - 1) for name in classes]
         turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
         axis.set_xticks(range(c), names, parse_math=False, **turned)
 
@@ -97,15 +98,18 @@ def label(ensemble: Ensemble, j: int) -> str:
 
 
 def _weights(ensemble: Ensemble) -> Chart:
-    figure, axis = _lines(min(MEMBERS, len(ensemble.members)))
+    used = len(ensemble.fitted.blend.used)
+    figure, axis = _lines(min(MEMBERS, used))
     shown = weight_bars(axis, ensemble)
-    rest = np.delete(ensemble.weights, shown)
     note = "Whiskers: the weights' standard deviation over samples of the rows, or over folds."
     if ensemble.fitted.blend.rule == "log_linear":
         total = ensemble.weights.sum()
         note += f" They are exponents of probabilities; their sum, {total:.2f}, need not be 1: above 1 sharpens."
-    if len(rest):
-        note += f" Not drawn: {len(rest)} lighter ones that weigh {rest.sum():.3f} together."
+    if used > len(shown):
+        rest = np.delete(ensemble.weights, shown).sum()
+        note += f" Not drawn: {used - len(shown)} lighter ones that weigh {rest:.3f} together."
+    if used < len(ensemble.members):
+        note += f" Members that weigh nothing: {len(ensemble.members) - used}."
     said = ", ".join(f"{ensemble.members[j].name} {ensemble.weights[j]:.3f}" for j in shown)
     return Chart("weights", "Weights", note, f"Bars of the weights: {said}", figure)
 
@@ -115,7 +119,7 @@ def _confusion(confusion: np.ndarray, classes: tuple[str, ...]) -> Chart:
     figure = new_figure(WIDTH, 1.0 + 0.155 * c if NUMBERED < c <= NAMED else 3.9)
     confusion_cells(figure.subplots(), confusion, classes)
     share = np.diag(confusion) / np.maximum(1, confusion.sum(axis=1))
-    note = "Per cent of the true class: right ones blue, mistakes orange, and darker than their share so that they show."
+    note = "Per cent of the true class: right ones blue, mistakes orange, and darker than their share to be seen."
     if c > NAMED:
         note += f" Classes are in the contest's order, 0 to {c - 1}; the table of pairs has the names."
     worst, best = int(share.argmin()), int(share.argmax())
@@ -128,12 +132,12 @@ def _reliability(calibration: Calibration) -> Chart:
     figure = new_figure(WIDTH, 3.2)
     axis = figure.subplots()
     x, y = calibration.confidence, calibration.accuracy
-    least = min(x.min(), calibration.low.min())
-    axis.plot([least, 1], [least, 1], color=INK, alpha=FAINT, linewidth=1, linestyle=(0, (4, 3)))
+    axis.plot([x.min(), 1], [x.min(), 1], color=INK, alpha=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     error = np.maximum(0, [y - calibration.low, calibration.high - y])
     axis.errorbar(x, y, error, fmt="o-", color=GOOD, markersize=5, linewidth=1.4, elinewidth=1, capsize=2.5)
     finish(axis, "confidence: probability of the most probable class", "share that is right")
-    rows = f"{calibration.rows.min():,} to {calibration.rows.max():,} rows"
+    fewest, most = int(calibration.rows.min()), int(calibration.rows.max())
+    rows = f"{fewest:,}{f' to {most:,}' if most > fewest else ''} rows"
     off = float((calibration.rows * (x - y)).sum() / calibration.rows.sum())
     tendency = "too sure" if off > 0 else "not sure enough"
     note = (

@@ -2,18 +2,20 @@
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from competition.contest import Contest
-from competition.images import read_image
+from competition.images import read_images
 from competition.tables import Rows
 from pipeline.charts import confusion_cells, weight_bars
 from pipeline.drawing import INK, new_figure, png
 from pipeline.ensemble import Ensemble
 from pipeline.findings import Findings
-from pipeline.mistakes import SMALL
+from pipeline.mistakes import shrunk
 
-CLASSES = 12
+CLASSES, EXAMPLES = 12, 6
+TILE, GAP = 128, 8  # pixels
 
 
 def draw_overview(contest: Contest, ensemble: Ensemble, rows: Rows, findings: Findings) -> bytes:
@@ -21,12 +23,12 @@ def draw_overview(contest: Contest, ensemble: Ensemble, rows: Rows, findings: Fi
     classes = contest.spec.target.classes
     figure = new_figure(12, 2.6 + 0.62 * min(max(5, len(classes)), CLASSES))
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
-    _draw_examples(left, rows, classes[:CLASSES])
+    _draw_examples(left.subplots(), rows, classes[:CLASSES])
     top, bottom = right.subplots(2, 1, height_ratios=(2.2, 1))
     confusion_cells(top, findings.confusion, classes)
-    top.set_title("confusion of the nested predictions", fontsize=10, loc="left", color=INK)
     weight_bars(bottom, ensemble)
-    bottom.set_title("weights", fontsize=10, loc="left", color=INK)
+    for axis, title in ((top, "confusion of the nested predictions"), (bottom, "weights")):
+        axis.set_title(title, fontsize=10, loc="left", color=INK)
     title = (
         f"{contest.spec.title}: expected {contest.spec.metric.name} {ensemble.honest.score:.4f} (nested), "
         f"best single member {ensemble.single[ensemble.best].score:.4f}"
@@ -35,17 +37,31 @@ def draw_overview(contest: Contest, ensemble: Ensemble, rows: Rows, findings: Fi
     return png(figure)
 
 
-def _draw_examples(figure: Any, rows: Rows, classes: tuple[str, ...], columns: int = 6) -> None:
-    figure.suptitle("training images by class", fontsize=10, color=INK)
-    axes = figure.subplots(len(classes), columns, squeeze=False)
-    for label, line in enumerate(axes):
-        for axis, row in zip(line, np.flatnonzero(rows.labels == label), strict=False):
-            image = read_image(rows.images[row])
-            axis.imshow(image, interpolation="nearest" if max(image.shape) < SMALL else "antialiased")
-        for axis in line:
-            axis.set(xticks=[], yticks=[])
-            for spine in axis.spines.values():
-                spine.set_visible(False)
-        name = classes[label].replace("_", "\n")
-        style = {"rotation": 0, "ha": "right", "va": "center", "fontsize": 9, "color": INK, "parse_math": False}
-        line[0].set_ylabel(name, **style)
+def _draw_examples(axis: Any, rows: Rows, classes: tuple[str, ...]) -> None:
+    """All in one image: an axis for each would take seconds."""
+    chosen = [np.flatnonzero(rows.labels == k)[:EXAMPLES] for k in range(len(classes))]
+    images = read_images([rows.images[i] for some in chosen for i in some])
+    step = TILE + GAP
+    ground = np.full((len(classes) * step, EXAMPLES * step, 3), 255, np.uint8)
+    for k, some in enumerate(chosen):
+        for column in range(len(some)):
+            tile = _tile(next(images))
+            height, width = tile.shape[:2]
+            top, left = k * step + (step - height) // 2, column * step + (step - width) // 2
+            ground[top : top + height, left : left + width] = tile
+    axis.imshow(ground)
+    axis.set_title("training images by class", fontsize=10, loc="left", color=INK)
+    axis.set_xticks([])
+    places = (np.arange(len(classes)) + 0.5) * step
+    names = [name.replace("_", "\n") for name in classes]
+    axis.set_yticks(places, names, fontsize=9, color=INK, parse_math=False)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+
+
+def _tile(image: np.ndarray) -> np.ndarray:
+    """The image, its longer side TILE pixels."""
+    image = shrunk(image, TILE)
+    scale = TILE / max(image.shape)
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return cv2.resize(image, size, interpolation=cv2.INTER_NEAREST)

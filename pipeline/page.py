@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.mistakes import SMALL, shrunk
 
-VOID = ("img", "meta")
+VOID = ("img", "meta", "wbr")
 # No script, no network: whatever a name or a file may contain.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 LOSSLESS = 64  # pixels: smaller images are worth every byte
@@ -66,7 +66,8 @@ svg text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sa
 img { display: block; width: 100%; height: auto; border-radius: .25rem; }
 img.small { image-rendering: pixelated; }
 .gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(6.5rem, 1fr)); gap: 1rem .75rem; }
-@media (min-width: 48rem) { .gallery { grid-template-columns: repeat(8, 1fr); } }
+.gallery > * { min-width: 0; }
+@media (min-width: 48rem) { .gallery { grid-template-columns: repeat(8, minmax(0, 1fr)); } }
 .gallery figcaption { font-size: .78rem; line-height: 1.35; color: var(--ink); }
 .gallery span { display: block; overflow: hidden; text-overflow: ellipsis; }
 .gallery .soft { font-size: .75rem; white-space: nowrap; }
@@ -76,11 +77,12 @@ img.small { image-rendering: pixelated; }
   :root { color-scheme: light; --ground: #fff; --card: #fff; --ink: #000; --soft: #444; --line: #bbb; --good: #005f96;
     --bad: #a84700; }
   @page { margin: 15mm; }
-  body { font-size: 10pt; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  html { font-size: 12px; }
+  body { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   main { max-width: none; padding: 0; } nav { display: none; } h2 { margin-top: 1.5rem; break-after: avoid; }
   figure, tr, .card, .classes > * { break-inside: avoid; } .wide { overflow: visible; }
   .charts { grid-template-columns: 1fr 1fr; gap: 1rem 1.5rem; }
-  .gallery { grid-template-columns: repeat(6, 1fr); } .classes { grid-template-columns: 1fr 1fr; }
+  .gallery { grid-template-columns: repeat(6, minmax(0, 1fr)); } .classes { grid-template-columns: 1fr 1fr; }
 }
 """
 

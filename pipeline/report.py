@@ -141,9 +141,9 @@ def _facts(contest: Contest, ensemble: Ensemble, findings: Findings) -> list[tup
     if ensemble.uncapped is not None:
         price = metric.gain(ensemble.uncapped.score, ensemble.honest.score)
         loss = ensemble.honest.log_loss - ensemble.uncapped.log_loss
-        said = f"{_signed(price)} {metric.name}, {_signed(loss)} log loss"
+        said = f"{_signed(price, '')} {metric.name} and {_signed(loss, '')} log loss"
         free = f" (without the cap: {ensemble.uncapped.score:.4f})"
-        facts.append((f"price of at most {ensemble.options.cap} members", said + free))
+        facts.append((f"to have at most {ensemble.options.cap} members costs", said + free))
     if spec.medals is not None:
         thresholds = {name: score for name, score in spec.medals.model_dump().items() if score is not None}
         listed = ", ".join(f"{name} {score:g}" for name, score in thresholds.items())
@@ -232,11 +232,11 @@ def _mistakes(contest: Contest, findings: Findings, charts: dict[str, Chart]) ->
             )
             for pair in findings.pairs
         ]
-        head = ["true → predicted", "rows", "of the true", "reverse", "of the true"]
+        head = ["true → predicted", "rows", "share", "reverse", "share"]
         right = [
             element("h3", "Hardest pairs of classes"),
             table("Hardest pairs of classes", head, pairs),
-            element("p", "Both directions together decide the order.", class_="soft"),
+            element("p", "Shares of the true class. Both directions together decide the order.", class_="soft"),
         ]
     parts = [
         element("p", summary),
@@ -337,5 +337,5 @@ def _figure(chart: Chart) -> Html:
     return element("figure", element("h3", chart.title), drawing, element("figcaption", chart.note))
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
+def _signed(value: float, plus: str = "+") -> str:
+    return f"{value:{plus}.4f}".replace("-", "−")

@@ -50,6 +50,8 @@ def test_ensembling_and_comparing_never_load_torch():
     modules = ["competition." + p.stem for p in MODULES if p.parent.name == "competition" and p.stem != "__main__"]
     modules += ["folds.split", "folds.store", "folds.report", "ensemble", "pipeline.ensemble", "pipeline.report"]
     modules += ["pipeline.compare", "pipeline.comparison", "pipeline.mistakes", "pipeline.pictures", "pipeline.summary"]
+    modules += ["pipeline.findings", "pipeline.charts", "pipeline.drawing", "pipeline.page", "pipeline.overview"]
+    modules += ["pipeline.mirror", "pipeline.tracking"]
     code = f"import sys, importlib\nfor m in {modules}: importlib.import_module(m)\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

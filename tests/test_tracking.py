@@ -21,6 +21,10 @@ from competition.contest import Contest
 from competition.tables import Rows, load_train
 from folds.store import Split, read_folds, write_folds
 from pipeline import tracking
+from pipeline.charts import draw_charts
+from pipeline.ensemble import Ensemble, Options, fit_ensemble
+from pipeline.findings import examine
+from pipeline.mirror import track_ensemble
 from pipeline.mistakes import read_mistakes, worst_mistakes
 from pipeline.run import Run
 from pipeline.summary import track_summary, write_mistakes
@@ -194,6 +198,53 @@ def test_the_summary_shows_the_worst_mistakes_in_order(
     files = [cv2.imread(str(rows.images[i]), cv2.IMREAD_COLOR_RGB) for i in (2, 3, 0, 5)]
     assert all((image == file).all() for image, file in zip(shown, files, strict=True))
     assert "confusion" in summary.config["_wandb"]["visualize"]
+
+
+def mirrored_ensemble(mode: str, with_mistakes: tuple[Contest, Run, Rows, Split]) -> tuple[Ensemble, Path]:
+    """An ensemble that is on disk, and then mirrored."""
+    contest, run, rows, split = with_mistakes
+    ensemble = fit_ensemble(contest, [run], rows, split, Options("best"))
+    folder = contest.ensembles / "a blend"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("oof.npz", "submission.csv"):
+        (folder / name).write_text(name)
+    findings = examine(contest, ensemble, rows)
+    track_ensemble(mode, contest, ensemble, findings, draw_charts(contest, ensemble, findings), folder)
+    return ensemble, folder
+
+
+@pytest.fixture
+def good_guesses(with_mistakes: tuple[Contest, Run, Rows, Split]) -> tuple[Contest, Run, Rows, Split]:
+    """A run on the same images that is right but for the last one."""
+    contest, _, rows, split = with_mistakes
+    probabilities = np.eye(3)[[0, 1, 2, 0, 1, 0]] * 0.7 + 0.1
+    return contest, make_run(contest, rows, split, "good", [1.0, 1.0, 0.5], probabilities), rows, split
+
+
+def test_an_ensemble_is_one_run_however_often_it_is_made(
+    server: LocalWandb, good_guesses: tuple[Contest, Run, Rows, Split]
+) -> None:
+    for _ in range(2):
+        ensemble, _ = mirrored_ensemble("online", good_guesses)
+    ((run_id, run),) = server.runs.items()
+    assert run_id == f"a-blend-{good_guesses[3].sha256[:8]}-ensemble"
+    assert (run.group, run.job_type, run.name, run.exit_code) == ("ensembles", "ensemble", "a-blend", 0)
+    assert run.config["weights"] == {"good": 1.0} and run.config["options"]["method"] == "best"
+    assert run.summary["nested/accuracy"] == ensemble.honest.score and run.summary["method"] == "best"
+    assert run.summary["verdict"] == ensemble.evidence.verdict and run.summary["gain_low"] == ensemble.evidence.low
+    assert run.summary["worst_mistakes"]["captions"] == ["true owl (10.0%), predicted cat (80.0%), id train005"]
+    chart = read_png(server.stored[f"{run_id}/{run.summary['confusion']['filenames'][0]}"])
+    assert chart.shape[0] > 200 and (chart[0, 0] == 255).all()
+    assert server.artifacts == {"a-blend-oof": "oof", "a-blend-submission": "submission"}
+    assert server.stored["a-blend-submission/submission.csv"] == b"submission.csv"
+
+
+@pytest.mark.parametrize("mode", ["offline", "disabled", "online"])
+@pytest.mark.usefixtures("closed_port")
+def test_an_ensemble_survives_a_missing_mirror(mode: str, good_guesses: tuple[Contest, Run, Rows, Split]) -> None:
+    _, folder = mirrored_ensemble(mode, good_guesses)
+    assert {path.name for path in folder.iterdir()} == {"oof.npz", "submission.csv"}
+    assert (good_guesses[0].runs / "wandb").is_dir() == (mode != "disabled")
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled", "online"])
