@@ -213,7 +213,8 @@ def _correlation(ensemble: Ensemble, findings: Findings) -> Chart:
             colour = "white" if cells[i, j, 3] > 0.6 else INK
             write(axis, j, i, f"{value:.2f}", ha="center", va="center", color=colour)
     axis.set_yticks(range(m), [label(ensemble, int(j)) for j in shown], parse_math=False)
-    axis.set_xticks(range(m), [str(i + 1) for i in range(m)])
+    numbers = range(0, m, 2 if m > 9 else 1)
+    axis.set_xticks(numbers, [str(i + 1) for i in numbers])
     finish(axis)
     axis.grid(False)
     axis.tick_params(length=0)
