@@ -63,7 +63,7 @@ def track_ensemble(
             }
         )
         for chart, picture in pictures.items():
-            tracker.gallery(chart, [picture], [f"{charts[chart].title}. {charts[chart].note}"])
+            tracker.gallery(f"charts/{chart}", [picture], [f"{charts[chart].title}. {charts[chart].note}"])
         if images:
             tracker.gallery("worst_mistakes", images, [mistake.caption for mistake in findings.mistakes])
         tracker.artifact(folder / "oof.npz", f"{name}-oof", "oof")

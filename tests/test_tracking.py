@@ -231,9 +231,9 @@ def test_an_ensemble_is_one_run_however_often_it_is_made(
     assert (run.group, run.job_type, run.name, run.exit_code) == ("ensembles", "ensemble", "a-blend", 0)
     assert run.config["weights"] == {"good": 1.0} and run.config["options"]["method"] == "best"
     assert run.summary["nested/accuracy"] == ensemble.honest.score and run.summary["method"] == "best"
-    assert run.summary["verdict"] == ensemble.evidence.verdict and run.summary["gain_low"] == ensemble.evidence.low
+    assert run.summary["verdict"] == ensemble.evidence.verdict and run.summary["gain"] == ensemble.evidence.gain
     assert run.summary["worst_mistakes"]["captions"] == ["true owl (10.0%), predicted cat (80.0%), id train005"]
-    chart = read_png(server.stored[f"{run_id}/{run.summary['confusion']['filenames'][0]}"])
+    chart = read_png(server.stored[f"{run_id}/{run.summary['charts/confusion']['filenames'][0]}"])
     assert chart.shape[0] > 200 and (chart[0, 0] == 255).all()
     assert server.artifacts == {"a-blend-oof": "oof", "a-blend-submission": "submission"}
     assert server.stored["a-blend-submission/submission.csv"] == b"submission.csv"
