@@ -210,6 +210,7 @@ def mirrored_ensemble(mode: str, with_mistakes: tuple[Contest, Run, Rows, Split]
         (folder / name).write_text(name)
     findings = examine(contest, ensemble, rows)
     track_ensemble(mode, contest, ensemble, findings, draw_charts(contest, ensemble, findings), folder)
+    tracking.settle()
     return ensemble, folder
 
 
