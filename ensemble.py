@@ -33,11 +33,13 @@ def main() -> None:
     from pipeline.findings import examine
     from pipeline.mirror import track_ensemble
     from pipeline.report import write_report
-    from pipeline.run import find_run, list_runs
+    from pipeline.run import check_name, find_run, list_runs
     from pipeline.tracking import resolve_mode
 
     if args.max_members is not None and args.max_members < 1:
         raise SpecError(f"--max-members {args.max_members}: an ensemble has a member at least")
+    if args.name:
+        check_name(args.name)
     contest = cli.contest_of(args)
     rows = load_train(contest)
     split = read_folds(contest, rows)

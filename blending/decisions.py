@@ -32,6 +32,8 @@ class Decision:
         return np.eye(p.shape[1], dtype=np.float32)[self.classes(p)]
 
 
+MANY_CLASSES = 20  # above, a multiplier for each is as slow to fit as it is sure to overfit
+
 # For every metric the kinds of decision that may raise it, simplest first.
 DECISIONS: dict[str, tuple[str, ...]] = {
     "accuracy": ("prior", "multipliers"),
@@ -39,6 +41,11 @@ DECISIONS: dict[str, tuple[str, ...]] = {
     "macro_f1": ("prior", "multipliers"),
     "quadratic_weighted_kappa": ("cut_points",),
 }
+
+
+def decisions_for(metric: str, classes: int) -> list[str]:
+    """The kinds of decision worth trying, simplest first; none for metrics that judge probabilities."""
+    return [kind for kind in DECISIONS.get(metric, ()) if kind != "multipliers" or classes <= MANY_CLASSES]
 
 
 def fit_decision(kind: str, metric: str, y: np.ndarray, p: np.ndarray) -> Decision:

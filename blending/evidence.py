@@ -9,7 +9,7 @@ from competition.errors import DataError
 from competition.metrics import Metric
 
 RESAMPLES = 2000
-WHOLE_RESAMPLES = 400  # where every resample costs a whole computation of the metric
+WHOLE_RESAMPLES = 200  # where every resample costs a whole computation of the metric
 NUMBERS = 50_000_000  # rows drawn in all, at most
 FEW_ROWS = 300  # below, three claims of four that an interval made were wrong on new rows
 

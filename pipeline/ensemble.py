@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blending.decisions import DECISIONS, Decision, fit_decision
+from blending.decisions import Decision, decisions_for, fit_decision
 from blending.evidence import Evidence, compare, resampled_gains
 from blending.methods import Fitted, Library, choose, fit, open_library
 from blending.pruning import class_prior_loss, duplicates, useless
@@ -271,7 +271,7 @@ def _decide(
         The decision, fitted to all rows, and the nested predictions that it makes.
     """
     y, accepted, judged = library.truth.y, Decision(), nested
-    for kind in DECISIONS.get(metric.name, ()):
+    for kind in decisions_for(metric.name, nested.shape[1]):
         candidate = np.empty_like(nested)
         for held_out, p in zip(library.folds, partial, strict=True):
             seen = library.complement(held_out)

@@ -171,15 +171,19 @@ class Run:
         return load_predictions(path, self.folds_sha256).reordered(ids, classes, str(path))
 
 
+def check_name(name: str) -> str:
+    """Return a name that a run or an ensemble may have. Raises SpecError for one that could lead out of its folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=,-]*", name) or name in RESERVED:
+        raise SpecError(f"--name {name!r}: a name has letters, digits and . _ = , - only, and is not one of {RESERVED}")
+    return name
+
+
 def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, seed: int, split: Split) -> Run:
     """Open the run `name`, or start it by writing its config.yaml.
 
     Raises SpecError when a run of that name has other settings or another split: its folds would not belong together.
     """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._=,-]*", name) or name in RESERVED:
-        raise SpecError(
-            f"--name {name!r}: a run's name has letters, digits and . _ = , - only, and is not one of {RESERVED}"
-        )
+    check_name(name)
     folder = contest.runs / name
     path = folder / "config.yaml"
     settings = {

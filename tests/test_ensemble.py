@@ -212,9 +212,14 @@ def test_a_decision_is_taken_only_where_it_helps_on_unseen_rows(tmp_path):
 def test_the_command_says_what_is_wrong(contest):
     two_runs(contest)
     command = [sys.executable, "ensemble.py", "-c", contest.name, "--data", str(contest.data), "--runs"]
-    for options, message in ((["--max-members", "0"], "has a member at least"), (["nosuch"], "no run 'nosuch'")):
+    wrong = {"--max-members 0": "has a member at least", "nosuch": "no run 'nosuch'", "--name ../up": "--name '../up'"}
+    for options, message in wrong.items():
         shown = subprocess.run(
-            [*command, str(contest.runs.parent), *options], cwd=ROOT, capture_output=True, text=True, check=False
+            [*command, str(contest.runs.parent), *options.split()],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert shown.returncode == 2 and message in shown.stderr
     shown = subprocess.run([*command, ".", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -136,7 +136,7 @@ def test_the_job_goes_on_to_a_submission(tiny, trained):
     train(tiny, "--seed", "1")
     run(tiny, "infer.py", "small-s0", "small-s1")
     said = run(tiny, "ensemble.py", "--name", "both")
-    assert "these weights, nested" in said
+    assert "nested log loss: best" in said
     folder = tiny.contest().ensembles / "both"
     assert {path.name for path in folder.iterdir()} == {
         *("weights.json", "oof.npz", "test.npz", "submission.csv", "report.html", "overview.png")
