@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from blending.decisions import Decision, decisions_for, fit_decision
-from blending.evidence import Evidence, compare, resampled_gains
+from blending.evidence import FEW_ROWS, Evidence, compare, resampled_gains
 from blending.methods import Fitted, Library, choose, fit, open_library
 from blending.pruning import class_prior_loss, duplicates, useless
 from blending.rules import combine
@@ -264,6 +264,8 @@ def _decide(
 ) -> tuple[Decision, np.ndarray]:
     """The decision whose nested score is better than that of every simpler one by more than one standard error.
 
+    On few rows that is the most probable class.
+
     Args:
         partial: for each fold, the probabilities (N, C) of the blend that did not see it.
 
@@ -271,6 +273,8 @@ def _decide(
         The decision, fitted to all rows, and the nested predictions that it makes.
     """
     y, accepted, judged = library.truth.y, Decision(), nested
+    if len(y) < FEW_ROWS:
+        return accepted, judged
     for kind in decisions_for(metric.name, nested.shape[1]):
         candidate = np.empty_like(nested)
         for held_out, p in zip(library.folds, partial, strict=True):
