@@ -92,14 +92,17 @@ def _speed(model: Any, shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
     """Ours and the peers, from predictions in memory to weights."""
     import numpy as np
 
-    from benchmarks.blenders import OURS, peer_form, peers, true_class
+    from benchmarks.blenders import OURS, hillclimbers_as_documented, peer_form, peers, true_class
     from benchmarks.libraries import distributions, members_like
     from benchmarks.processes import ratio, spread
 
     members, n, classes = shape
     y = np.random.default_rng(0).integers(0, classes, n)
     p = np.stack([distributions(t, y, classes) for t in members_like(model, members, n)])
-    given = dict.fromkeys(OURS, p) | dict.fromkeys(peers(classes), peer_form(p))
+    others = peers(classes)
+    if "hillclimbers" in others:
+        others["… its own example's metric"] = hillclimbers_as_documented
+    given = dict.fromkeys(OURS, p) | dict.fromkeys(others, peer_form(p))
     weights = {}
 
     def contender(name: str, weigh: Callable[..., Any]) -> Callable[[], float]:
@@ -112,7 +115,7 @@ def _speed(model: Any, shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
 
         return measure
 
-    contenders = {name: contender(name, weigh) for name, weigh in (OURS | peers(classes)).items()}
+    contenders = {name: contender(name, weigh) for name, weigh in (OURS | others).items()}
     seconds = _in_turn(contenders, repeats, "x".join(map(str, shape)))
     t = true_class(p, y).astype(np.float64)
     results = {

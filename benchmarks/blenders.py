@@ -72,6 +72,17 @@ def autogluon_selection(p: np.ndarray, y: np.ndarray, picks: int, use_best: bool
 
 def hillclimbers(p: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Its climb_hill at its default precision, 0.01; the metric is the fastest that a user would write."""
+    return _climb_hill(p, y, _binary_log_loss)
+
+
+def hillclimbers_as_documented(p: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The same with scikit-learn's metric, as in its own examples: far slower, and the same weights."""
+    from sklearn.metrics import log_loss
+
+    return _climb_hill(p, y, log_loss)
+
+
+def _climb_hill(p: np.ndarray, y: np.ndarray, metric: Callable[[Any, Any], float]) -> np.ndarray:
     import pandas as pd
 
     with warnings.catch_warnings():
@@ -87,7 +98,7 @@ def hillclimbers(p: np.ndarray, y: np.ndarray) -> np.ndarray:
             test_pred_df=pd.DataFrame(np.eye(len(p)), columns=members),
             target="y",
             objective="minimize",
-            eval_metric=partial(_binary_log_loss),
+            eval_metric=partial(metric),
             plot_hill=False,
         )
 

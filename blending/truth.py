@@ -35,7 +35,9 @@ class Truth:
             return (p - self.y).reshape(len(self), -1).astype(np.float32)
         if self.kind == "labels":
             return np.clip(np.where(self.y > 0, p, 1 - p), SMALLEST, 1).astype(np.float32)
-        return np.clip(p[np.arange(len(self)), self.y], SMALLEST, 1).astype(np.float32)[:, None]
+        p = np.ascontiguousarray(p, dtype=np.float32)
+        true = p.reshape(-1)[self.y + np.arange(0, p.size, p.shape[1])]
+        return np.minimum(np.maximum(true, np.float32(SMALLEST)), np.float32(1))[:, None]
 
     def losses(self, p: np.ndarray) -> np.ndarray:
         """Each row's loss, (N,) float64: its mean is what the weights minimise."""
