@@ -16,7 +16,7 @@ def main() -> None:
         "--method",
         choices=["auto", "best", "uniform", "greedy", "convex", "convex_calibrated", "log_linear"],
         default="auto",
-        help="how to weight (default: the simplest that no richer one beats, by nested log loss)",
+        help="how to weight (default: convex, unless the nested log loss of a richer one is clearly lower)",
     )
     parser.add_argument(
         "--max-members", type=int, metavar="K", help="keep at most K of them; the price in score is shown"

@@ -92,21 +92,22 @@ def fit(method: str, library: Library, cap: int | None = None, convex: Fitted | 
 
 
 def choose(library: Library, cap: int | None = None) -> tuple[Fitted, list[Fitted]]:
-    """The method to trust: start from the simplest; a richer one must earn its place.
+    """The method to trust: convex weights, unless a richer method earns its place.
 
     It is accepted when its nested loss is lower by more than one standard error of the paired differences of the rows,
-    and lower than that of everything simpler.
+    and lower than that of everything simpler. The best member and equal weights are special cases of the convex
+    weights: fitted to be seen beside them, not to be chosen, as on few rows the best member is often the luckiest.
 
     Returns:
-        The accepted fit, and all that were tried.
+        The accepted fit, and all that were tried, from the simplest to the richest.
     """
-    simple = [fit(method, library, cap) for method in ("best", "uniform", "convex")]
-    rich = [fit(method, library, cap, simple[-1]) for method in RICHER if library.truth.kind != "values"]
-    tried = simple + rich
-    accepted = tried[0]
-    for k, richer in enumerate(tried):
-        if improves(accepted.losses, richer.losses) and richer.loss < min(simpler.loss for simpler in tried[:k]):
+    tried = [fit(method, library, cap) for method in ("best", "uniform", "convex")]
+    accepted = convex = tried[-1]
+    for method in RICHER if library.truth.kind != "values" else ():
+        richer = fit(method, library, cap, convex)
+        if improves(accepted.losses, richer.losses) and richer.loss < min(simpler.loss for simpler in tried):
             accepted = richer
+        tried.append(richer)
     return accepted, tried
 
 

@@ -204,8 +204,8 @@ def _runs(contest: Contest, ensemble: Ensemble, charts: dict[str, Chart]) -> Htm
         table("Methods tried", ["method", "nested log loss"], tried),
         element(
             "p",
-            "From the simplest to the richest: one is taken only if it lowers the nested log loss by more than one "
-            "standard error, and below that of everything simpler.",
+            "Convex weights are taken, unless a richer method lowers the nested log loss by more than one standard "
+            "error, and below that of everything simpler.",
             class_="soft",
         )
         if len(tried) > 1

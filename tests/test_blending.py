@@ -222,16 +222,18 @@ def test_every_method_takes_every_target_it_can(method, kind):
     assert [result.losses[k::4].mean() for k in range(4)] == pytest.approx(by_hand, rel=1e-4)
 
 
-def test_the_gate_takes_the_simplest_that_nothing_beats_clearly():
+def test_the_gate_takes_convex_weights_unless_something_richer_is_clearly_better():
     rng = np.random.default_rng(0)
     truth = Truth("classes", rng.integers(0, 3, 600))
-    # 1.5 times what is seen are the logarithms of the exact probabilities of the classes, so no temperature is better.
+    # 1.5 times what is seen are the logarithms of the exact probabilities of the classes: no temperature is better.
     exact = pooled(1.5 * (1.5 * np.eye(3)[truth.y] + rng.normal(size=(6, 600, 3)))).astype(np.float32)
     accepted, tried = choose(library(exact[[0, 0, 0]], truth))
-    assert accepted.method == "best"  # three times the same member: nothing to gain
+    assert accepted.method == "convex"
     assert [each.method for each in tried] == ["best", "uniform", "convex", "convex_calibrated", "log_linear"]
+    # The noises are independent, so the exact blend of six members is the product of their probabilities.
     accepted, tried = choose(library(exact, truth))
-    assert accepted.method != "best" and accepted.loss < tried[0].loss
+    assert accepted.method == "log_linear" and accepted.loss == min(each.loss for each in tried)
+    assert (accepted.blend.weights > 0.3).all()  # towards 1 each, and not the 1/6 of a mean
 
 
 def test_members_that_cannot_help_are_found_and_the_path_removes_the_least_needed():
