@@ -31,9 +31,9 @@ def main() -> None:
         "--speed",
         nargs="*",
         type=_shape(3),
-        default=[(50, 10_000, 2), (50, 10_000, 5), (50, 10_000, 100)],
+        default=[(36, 284, 2), (50, 10_000, 2), (50, 10_000, 5), (50, 10_000, 100)],
         metavar="MxNxC",
-        help="members x rows x classes, against the peers (default: 50x10000x2 50x10000x5 50x10000x100)",
+        help="members x rows x classes, against the peers (default: 36x284x2 50x10000x2 50x10000x5 50x10000x100)",
     )
     parser.add_argument(
         "--large",

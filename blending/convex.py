@@ -10,7 +10,8 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.optimize import nnls
 
-CHUNK = 8192  # rows at a time: a chunk of a few dozen members stays in the processor's cache
+CHUNK = 8192  # rows at a time, at most
+IN_CACHE = 262_144  # numbers: a megabyte of float32
 ENOUGH = 32_768  # rows that find the members that matter
 
 
@@ -42,18 +43,20 @@ def least_log_loss(t: np.ndarray, tolerance: float = 2e-6, start: np.ndarray | N
         t = t.astype(np.float64)
     if start is None:
         # Rows in disorder: tables are often sorted by class.
-        some = t if n <= 2 * ENOUGH else t[:, np.random.default_rng(0).choice(n, ENOUGH, replace=False)]
+        some = t if n <= 2 * ENOUGH else t[:, np.sort(np.random.default_rng(0).choice(n, ENOUGH, replace=False))]
         w = _minimise(some, np.full(members, 1 / members), tolerance)
     else:
         w = start.copy()
     for _ in range(20):
-        share = _slopes(t, w)[1]
-        if _gap(share) <= tolerance:
+        share = _slopes(t, w).share
+        gap = _gap(share)
+        if gap <= tolerance:
             break
         # Of all rows, but only the members that weigh something or should: few, so that exact curvature costs little.
+        # While many still come and go, a rough answer will do.
         working = (w > 0) | (share > 1)
-        w[working] = _minimise(t[working], w[working], tolerance / 2)
-    return Weights(w, _gap(share))
+        w[working] = _minimise(t[working], w[working], max(tolerance / 2, gap / 100))
+    return Weights(w, gap)
 
 
 def least_squares(r: np.ndarray) -> Weights:
@@ -85,56 +88,66 @@ def gram_matrix(r: np.ndarray) -> np.ndarray:
 def _minimise(t: np.ndarray, w: np.ndarray, tolerance: float) -> np.ndarray:
     """Minimise -mean log(w @ t) + sum(w) over w >= 0: its minimum has sum 1, so the simplex needs no constraint."""
     noise = 2 * np.finfo(t.dtype).eps  # of a loss; smaller gains cannot be seen
-    loss, share = _slopes(t, w)
+    here = _slopes(t, w)
     for _ in range(50):
-        if _gap(share) <= tolerance:
+        if _gap(here.share) <= tolerance:
             break
-        step = _quadratic_minimum(_curvature(t, w), share, w) - w
-        slope, before = (1 - share) @ step, _blend(t, w)
+        step = _quadratic_minimum(_curvature(t, here.blend), here.share, w) - w
+        slope = (1 - here.share) @ step
         for length in (1.0, *(0.9 * 0.5**k for k in range(20))):
-            there = w + length * step
-            there /= there.sum()  # never worse: log(sum) <= sum - 1
+            moved = w + length * step
+            moved /= moved.sum()  # never worse: log(sum) <= sum - 1
+            there = _slopes(t, moved)
             # Where a row has lost nearly all of its probability, the quadratic has nothing to say.
-            if (_blend(t, there) < 0.05 * before).any():
-                continue
-            loss_there, share_there = _slopes(t, there)
-            if loss_there <= loss + 1e-4 * length * slope + noise:
+            if there.loss <= here.loss + 1e-4 * length * slope + noise and (there.blend >= 0.05 * here.blend).all():
                 break
         else:
             break  # no descent that these numbers can show
-        w, loss, share = there, loss_there, share_there
+        w, here = moved, there
     return w
-
-
-def _blend(t: np.ndarray, w: np.ndarray) -> np.ndarray:
-    return w.astype(t.dtype) @ t
 
 
 def _gap(share: np.ndarray) -> float:
     return float(np.log(max(share.max(), 1.0)))
 
 
-def _slopes(t: np.ndarray, w: np.ndarray) -> tuple[float, np.ndarray]:
-    """The loss at w on the simplex, and the members' shares: minus its derivatives. One pass over t."""
-    n, loss, share = t.shape[1], 0.0, np.zeros(len(w))
-    for start in range(0, n, CHUNK):
-        part = t[:, start : start + CHUNK]
-        blend = _blend(part, w)
-        if not blend.all():
-            return np.inf, share
-        loss -= np.log(blend).sum(dtype=np.float64) / n
-        share += (part @ (1 / blend)) / n
-    return loss, share
+@dataclass(frozen=True)
+class _Slopes:
+    """At weights on the simplex: the loss, the members' shares (M,), which are minus its slopes, and the blend (N,)."""
+
+    loss: float
+    share: np.ndarray
+    blend: np.ndarray
 
 
-def _curvature(t: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """The second derivatives of the loss at w, (M, M)."""
-    h = np.zeros((len(w), len(w)))
-    for start in range(0, t.shape[1], CHUNK):
-        part = t[:, start : start + CHUNK]
-        part = part / _blend(part, w)
+def _slopes(t: np.ndarray, w: np.ndarray) -> _Slopes:
+    """One pass over t."""
+    m, n = t.shape
+    weights, blend = w.astype(t.dtype), np.empty(n, dtype=t.dtype)
+    loss, share = 0.0, np.zeros(m)
+    for rows in _chunks(m, n):
+        part = t[:, rows]
+        blend[rows] = mixed = weights @ part
+        if not mixed.all():
+            return _Slopes(np.inf, share, blend)
+        loss -= np.log(mixed).sum(dtype=np.float64) / n
+        share += (part @ (1 / mixed)) / n
+    return _Slopes(loss, share, blend)
+
+
+def _curvature(t: np.ndarray, blend: np.ndarray) -> np.ndarray:
+    """The second derivatives of the loss, (M, M)."""
+    h = np.zeros((len(t), len(t)))
+    for rows in _chunks(*t.shape):
+        part = t[:, rows] / blend[rows]
         h += part @ part.T
     return h / t.shape[1]
+
+
+def _chunks(m: int, n: int) -> list[slice]:
+    """Rows at a time: of all members, as many as stay in the processor's cache while they are used twice."""
+    size = max(1024, min(CHUNK, IN_CACHE // m))
+    return [slice(start, start + size) for start in range(0, n, size)]
 
 
 def _quadratic_minimum(curvature: np.ndarray, share: np.ndarray, x: np.ndarray) -> np.ndarray:
