@@ -1,8 +1,10 @@
 """A contest on this machine: its spec and its two folders."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from competition.metrics import Metric, create_metric
 from competition.spec import Spec, load_spec
 
 
@@ -21,6 +23,18 @@ class Contest:
     @property
     def slug(self) -> str:
         return self.spec.slug
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The target's classes: declared by the spec, or discovered in the training table. Raises as `load_train`."""
+        from competition.tables import discover_classes  # which needs this module
+
+        return self.spec.target.classes or discover_classes(self)
+
+    @cached_property
+    def metric(self) -> Metric:
+        """The contest's metric for predictions of its classes."""
+        return create_metric(self.spec.metric, self.spec.target, self.classes)
 
     @property
     def folds_file(self) -> Path:

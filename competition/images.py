@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,26 @@ import numpy as np
 from tqdm import tqdm
 
 from competition.errors import DataError
+from competition.spec_parts import Pixels
+
+PLAIN = Pixels()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Where one image is, and how its numbers become pixels.
+
+    files: one; several are stacked, each as one grey channel. index: its place in a .npy array of many images.
+    """
+
+    files: tuple[Path, ...]
+    index: int | None = None
+    pixels: Pixels = PLAIN
+
+    @property
+    def path(self) -> Path:
+        """What messages call it."""
+        return self.files[0]
 
 
 def read_image(path: Path, channels: int = 3) -> np.ndarray:

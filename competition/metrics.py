@@ -1,14 +1,22 @@
 """The metrics a contest may name, each with the direction in which it improves.
 
-Every metric takes the true class indices `y` (N,) and the predicted probabilities `p` (N, C), whose rows sum to 1.
+Every metric takes the truth `y` and the predictions `p`, in the shapes that `Target.family` says.
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from competition.errors import DataError
+
+if TYPE_CHECKING:
+    from competition.spec import MetricSpec, Target
+
+Score = Callable[[np.ndarray, np.ndarray], float]
 
 
 @dataclass(frozen=True)
@@ -100,14 +108,38 @@ def quadratic_weighted_kappa(y: np.ndarray, p: np.ndarray) -> float:
     return float(1 - np.mean((y - predicted) ** 2.0) / chance) if chance else 1.0
 
 
+@dataclass(frozen=True)
+class Definition:
+    """What is known of a metric before the contest's classes are.
+
+    families: the kinds of truth (`Target.family`) that it judges. takes, needs: keys of the spec's metric.
+    build: makes its function, and its per_row function or None, from the spec's settings, target and classes.
+    """
+
+    maximize: bool
+    families: frozenset[str]
+    build: Callable[[MetricSpec, Target, tuple[str, ...]], tuple[Score, Callable | None]]
+    takes: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
+
+
+def _plain(maximize: bool, function: Score, per_row: Callable | None = None) -> Definition:
+    """A metric of one class per row without settings."""
+    return Definition(maximize, frozenset({"classes"}), lambda *_: (function, per_row))
+
+
 METRICS = {
-    metric.name: metric
-    for metric in (
-        Metric("accuracy", True, lambda y, p: hits(y, p).mean(), hits),
-        Metric("log_loss", False, log_loss, row_log_loss),
-        Metric("auc", True, auc),
-        Metric("f1", True, f1),
-        Metric("macro_f1", True, macro_f1),
-        Metric("quadratic_weighted_kappa", True, quadratic_weighted_kappa),
-    )
+    "accuracy": _plain(True, lambda y, p: hits(y, p).mean(), hits),
+    "log_loss": _plain(False, log_loss, row_log_loss),
+    "auc": _plain(True, auc),
+    "f1": _plain(True, f1),
+    "macro_f1": _plain(True, macro_f1),
+    "quadratic_weighted_kappa": _plain(True, quadratic_weighted_kappa),
 }
+
+
+def create_metric(settings: MetricSpec, target: Target, classes: tuple[str, ...]) -> Metric:
+    """The metric that a spec names, for predictions of these classes. Raises SpecError for a class it does not know."""
+    definition = METRICS[settings.name]
+    function, per_row = definition.build(settings, target, classes)
+    return Metric(settings.name, definition.maximize, function, per_row)

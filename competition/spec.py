@@ -2,114 +2,31 @@
 
 import difflib
 import hashlib
-import re
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from competition.errors import SpecError
 from competition.metrics import METRICS
+from competition.patterns import columns_in
+from competition.spec_parts import (
+    Folds,
+    Holdout,
+    Labelled,
+    Medals,
+    MetricSpec,
+    Pixels,
+    Rules,
+    Slug,
+    Source,
+    Submission,
+    Target,
+    Test,
+    Views,
+)
 from competition.strict_yaml import Strict, build, read_yaml
 
 SPECS = Path(__file__).parent / "specs"
-
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-File = Annotated[str, Field(min_length=1, description="path inside the data folder")]
-Column = Annotated[str, Field(min_length=1)]
-
-
-class Labelled(Strict):
-    """A CSV table of ids and labels, and where its images are."""
-
-    table: File
-    id: Column
-    label: Column
-    images: File = Field(description="path of a row's image; {column} stands for the value in that column")
-
-
-class Holdout(Labelled):
-    """A labelled file that is kept apart: scored separately and never trained on, or joined to the training rows."""
-
-    use: Literal["score", "train"] = "score"
-    optional: bool = Field(False, description="go on without it when the file is not there")
-
-
-class Test(Strict):
-    """The rows to predict. The table may be the sample submission itself: many contests have no other."""
-
-    table: File
-    id: Column
-    images: File
-
-
-class Target(Strict):
-    """One class per row. `classes` fixes their order everywhere: in the network's output and in every file."""
-
-    kind: Literal["binary", "multiclass"]
-    classes: tuple[str, ...] = Field(
-        description="as written in the table; in a binary contest the second is the positive one"
-    )
-
-    @model_validator(mode="after")
-    def _classes(self) -> "Target":
-        if len(set(self.classes)) != len(self.classes):
-            raise ValueError("a class is listed twice")
-        if self.kind == "binary" and len(self.classes) != 2:
-            raise ValueError(f"a binary target has two classes, found {len(self.classes)}")
-        if self.kind == "multiclass" and len(self.classes) < 3:
-            raise ValueError("a multiclass target has three classes or more; use kind: binary for two")
-        return self
-
-
-class Folds(Strict):
-    """How the training rows are split. `group` names a column whose values never straddle two folds."""
-
-    n: int = Field(5, ge=2, le=100)
-    seed: int = Field(0, ge=0)
-    group: Column | None = None
-
-
-class MetricSpec(Strict):
-    name: str
-    direction: Literal["maximize", "minimize"]
-
-    @model_validator(mode="after")
-    def _known(self) -> "MetricSpec":
-        if self.name not in METRICS:
-            raise ValueError(f"unknown metric {self.name!r}; known: {', '.join(METRICS)}")
-        natural = "maximize" if METRICS[self.name].maximize else "minimize"
-        if self.direction != natural:
-            raise ValueError(f"{self.name} improves in the other direction: write direction: {natural}")
-        return self
-
-
-class Medals(Strict):
-    """Private leaderboard scores that won a medal, or would; the report says which one the estimate reaches."""
-
-    gold: float | None = None
-    silver: float | None = None
-    bronze: float | None = None
-
-
-class Submission(Strict):
-    """The file Kaggle expects.
-
-    kind label: column `column` holds the class name. kind probability: in a binary contest `column` holds the positive
-    class's probability; in a multiclass one every class has a column of its own name, and rows sum to 1.
-    """
-
-    sample: File = "sample_submission.csv"
-    kind: Literal["label", "probability"]
-    id: Column
-    column: Column | None = None
-
-
-class Rules(Strict):
-    """What the contest allows. A recipe that breaks a rule is refused before it trains."""
-
-    pretrained: bool = Field(description="may start from weights trained on other data")
-    predefined: bool = Field(description="may use an architecture of a library; if not, only those in models/")
 
 
 class Spec(Strict):
@@ -121,6 +38,8 @@ class Spec(Strict):
     train: Labelled
     holdout: Holdout | None = None
     test: Test
+    views: Views | None = None
+    pixels: Pixels = Pixels()
     target: Target
     folds: Folds = Folds()
     metric: MetricSpec
@@ -130,24 +49,55 @@ class Spec(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Spec":
-        for where, table in (("train", self.train), ("holdout", self.holdout), ("test", self.test)):
-            if table is None:
-                continue
-            for path in (table.table, table.images):
-                if Path(path).is_absolute() or ".." in Path(path).parts:
-                    raise ValueError(f"{where}: {path!r} leads outside the data folder")
-            if not re.search(r"\{[^{}]+\}", table.images):
-                raise ValueError(
-                    f"{where}.images: {table.images!r} names no column; write for instance train/{{{table.id}}}.png"
-                )
-        needs_column = self.submission.kind == "label" or self.target.kind == "binary"
-        if needs_column and self.submission.column is None:
+        target, submission, families = self.target, self.submission, METRICS[self.metric.name].families
+        if target.family not in families:
+            raise ValueError(f"metric {self.metric.name} is not for a {target.kind} target")
+        for where, source in (("train", self.train), ("holdout", self.holdout)):
+            if source is not None and len(source.label_columns) == 1 and target.kind == "multilabel":
+                if target.delimiter is None:
+                    raise ValueError(f"{where}.label: one column of a multilabel target needs target.delimiter")
+            elif source is not None and len(source.label_columns) > 1 and target.kind in ("binary", "ordinal"):
+                raise ValueError(f"{where}.label: a {target.kind} target has one label column")
+            elif source is not None and len(source.label_columns) == 1 and target.kind == "soft":
+                raise ValueError(f"{where}.label: a soft target has a column for every class")
+        if self.views is None and any(
+            "*" in p.removesuffix(".*") or len(s.patterns) > 1 for s in self.sources for p in s.patterns
+        ):
+            raise ValueError("views is missing: it says what becomes of several images of one row")
+        fits = {
+            "label": target.family == "classes",
+            "top_k": target.family == "classes",
+            "labels": target.family == "labels",
+            "value": target.family == "values",
+            "probability": target.family != "values",
+        }
+        if not fits[submission.kind]:
+            raise ValueError(f"submission.kind {submission.kind} is not for a {target.kind} target")
+        yes_or_no = target.kind == "binary" or target.negative is not None
+        one = submission.kind == "probability" and yes_or_no and submission.row is None
+        if one and submission.column is None:
             raise ValueError("submission.column is missing: the sample submission's second column")
-        if not needs_column and self.submission.column is not None:
+        if (
+            submission.kind == "probability"
+            and not one
+            and submission.row is None
+            and submission.column is not None
+            and not columns_in(submission.column)
+        ):
             raise ValueError(
                 "submission.column has no meaning here: a multiclass probability submission has a column per class"
             )
         return self
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """All that have images."""
+        return tuple(source for source in (self.train, self.holdout, self.test) if source is not None)
+
+    @property
+    def merges(self) -> bool:
+        """Whether lines with the same id make one row."""
+        return self.views is not None or self.submission.row is not None or self.target.delimiter is not None
 
     @property
     def sha256(self) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,36 @@ import pandas as pd
 
 from competition.contest import Contest
 from competition.errors import DataError
+from competition.images import Picture
 from competition.spec import Holdout, Labelled, Spec, Test
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one table, in the order of the file.
+    """What is predicted one by one: in most contests an image, in some a patient with several.
 
-    ids: (N,) strings, unique. images: N paths, each an existing file. labels: (N,) int64 indices into the spec's
-    classes, or None for the test rows. groups: (N,) strings, or None where the spec names no group.
+    ids: (N,) strings, unique. images: V pictures, each row's together, in the order of the rows. row_of: (V,) int64,
+    the row of each picture. labels: as `Target.family` says, (N,) int64 class indices or an (N, C) array of uint8
+    (labels) or float32 (shares, values); None for the test rows. groups: (N,) strings, or None without groups.
     """
 
     ids: np.ndarray
-    images: tuple[Path, ...]
+    images: tuple[Picture, ...]
+    row_of: np.ndarray
     labels: np.ndarray | None = None
     groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """(N,) the place in `images` of each row's first picture."""
+        return np.searchsorted(self.row_of, np.arange(len(self.ids)))
+
+    def picture(self, row: int) -> Picture:
+        """The first picture of a row: what is shown of it."""
+        return self.images[self.first[row]]
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
