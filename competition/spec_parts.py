@@ -162,6 +162,11 @@ class Target(Strict):
         """
         return {"multilabel": "labels", "soft": "shares", "regression": "values"}.get(self.kind, "classes")
 
+    @property
+    def loss_name(self) -> str:
+        """What runs are ranked and weighted by, whatever the metric: smaller is better."""
+        return "log loss" if self.family in ("classes", "labels") else "squared error"
+
     @model_validator(mode="after")
     def _classes(self) -> "Target":
         known = len(self.classes)
