@@ -80,7 +80,9 @@ class Sparse:
         """The same with the classes in another order: new class i is old class order[i]."""
         place = np.empty(len(order), dtype=self.excess.indices.dtype)
         place[order] = np.arange(len(order))
-        moved = csr_array((self.excess.data, place[self.excess.indices], self.excess.indptr), shape=self.shape)
+        # Copied, because they are sorted in their place.
+        parts = (self.excess.data.copy(), place[self.excess.indices], self.excess.indptr)
+        moved = csr_array(parts, shape=self.shape)
         moved.sort_indices()
         return Sparse(moved, self.base)
 
