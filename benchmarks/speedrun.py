@@ -63,7 +63,8 @@ def _speedrun(args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
     from competition.errors import SpecError
-    from competition.metrics import METRICS
+    from competition.metrics import create_metric
+    from competition.spec import MetricSpec
     from competition.tables import Rows, load_test, load_train
     from folds.store import Split
     from pipeline.augment import Augmentation
@@ -78,7 +79,8 @@ def _speedrun(args: argparse.Namespace) -> dict[str, Any]:
     from pipeline.tracking import NullTracker
 
     contest, recipe, device = cli.contest_of(args), load_recipe(args.recipe, args.set), prepare_device()
-    classes, accuracy = contest.spec.target.classes, METRICS["accuracy"]
+    classes, settings = contest.classes, MetricSpec(name="accuracy", direction="maximize")
+    accuracy = create_metric(settings, contest.spec.target, classes)
     check_rules(recipe.model, contest.spec.rules)
     Augmentation(recipe.augment)
     if recipe.checkpoint == "best":

@@ -5,8 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-from blending.multipliers import best_cut_points, best_multipliers
-from blending.thresholds import best_threshold, best_thresholds
+from blending.cut_points import best_cut_points
+from blending.multipliers import best_multipliers
+from blending.thresholds import best_cut, best_threshold, best_thresholds, chosen_labels
 from competition.metrics import count_score
 
 EXPONENTS = np.linspace(0.1, 1, 10)
@@ -37,11 +38,7 @@ class Decision:
             return p
         if self.kind not in ("threshold", "thresholds"):
             return np.eye(p.shape[1], dtype=np.float32)[self.classes(p)]
-        chosen = p >= np.asarray(self.values, dtype=np.float64)
-        if self.fill:
-            empty = np.flatnonzero(~chosen.any(axis=1))
-            chosen[empty, p[empty].argmax(axis=1)] = True
-        return chosen.astype(np.float32)
+        return chosen_labels(p, np.asarray(self.values, dtype=np.float64), self.fill).astype(np.float32)
 
     def classes(self, p: np.ndarray) -> np.ndarray:
         """Class indices (N,) of distributions (N, C); not for thresholds."""
