@@ -116,10 +116,10 @@ def _auc(_: MetricSpec, target: Target, classes: tuple[str, ...]) -> Functions:
 
 def _weighted_auc(settings: MetricSpec, target: Target, classes: tuple[str, ...]) -> Functions:
     bands = settings.bands
-    ends = [low for low, _, _ in bands[1:]] + [1.0]
+    borders = [0.0, *(high for _, high, _ in bands)]
     if (
-        bands[0][0] != 0
-        or any(high != end for (_, high, _), end in zip(bands, ends, strict=True))
+        [low for low, _, _ in bands] != borders[:-1]
+        or borders[-1] != 1
         or any(low >= high or weight < 0 for low, high, weight in bands)
         or not any(weight for _, _, weight in bands)
     ):
@@ -131,8 +131,11 @@ def _weighted_auc(settings: MetricSpec, target: Target, classes: tuple[str, ...]
 
 
 def _mean_column_auc(settings: MetricSpec, _: Target, classes: tuple[str, ...]) -> Functions:
-    _all_known("metric.columns", settings.columns or (), classes)
-    columns = [classes.index(name) for name in dict.fromkeys(settings.columns or classes)]
+    names = classes if settings.columns is None else settings.columns
+    if not names:
+        raise SpecError("metric.columns is empty: leave it out to score all classes")
+    _all_known("metric.columns", names, classes)
+    columns = [classes.index(name) for name in names]
     return partial(ranking.mean_column_auc, columns=columns, classes=classes), None
 
 
