@@ -1,5 +1,6 @@
 """Patterns such as train/{label}/{id[0]}/{id}.png: columns of a table made into text, and text taken apart again."""
 
+import glob
 import re
 from collections.abc import Mapping
 
@@ -47,6 +48,24 @@ def capture(pattern: str, texts: pd.Series, known: Mapping[str, tuple[str, ...]]
     # The last extension is whole: {name}.* of a.b.png is a.b
     found = texts.str.extract(f"^{expression}{_any_text(pattern[end:])}$")
     return found.set_axis(seen, axis=1)
+
+
+def as_glob(pattern: str) -> str:
+    """What finds the files that may fit a pattern."""
+    text, end = "", 0
+    for match in _FIELD.finditer(pattern):
+        text += _escaped(pattern[end : match.start()]) + "*"
+        end = match.end()
+    return text + _escaped(pattern[end:])
+
+
+def escape(table: pd.DataFrame, pattern: str) -> pd.DataFrame:
+    """The columns that a pattern names, their own * ? and [ made to stand for themselves in a search for files."""
+    return pd.DataFrame({column: table[column].map(glob.escape) for column in columns_in(pattern) if column in table})
+
+
+def _escaped(literal: str) -> str:
+    return "*".join(map(glob.escape, literal.split("*")))
 
 
 def _any_text(literal: str) -> str:

@@ -1,6 +1,5 @@
-"""The contest's CSV tables as checked rows: unique string ids, known labels, an image for every id."""
+"""A contest's rows, checked: unique string ids, known labels, images for every id."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,11 @@ import pandas as pd
 from competition.contest import Contest
 from competition.errors import DataError
 from competition.images import Picture
-from competition.spec import Holdout, Labelled, Spec, Test
+from competition.labels import classes_of, read_labels
+from competition.locate import evenly, locate
+from competition.patterns import fill
+from competition.sources import Table, read_csv, read_source
+from competition.spec_parts import Holdout, Labelled, Source
 
 
 @dataclass(frozen=True)
@@ -44,35 +47,23 @@ class Rows:
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a CSV with every value as the string it is in the file ("00012" and "1e5" stay what they are).
+    """Read a CSV with every value as the string it is in the file.
 
     Raises DataError when the file is missing, empty or not a CSV, or lacks one of `columns`.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist. Download the data first: python -m competition download -c CONTEST")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, UnicodeDecodeError, pd.errors.ParserError) as error:
-        raise DataError(f"{path}: cannot be read as a CSV table: {error}") from error
+    table = read_csv(path)
     for column in columns:
         if column not in table.columns:
             found = ", ".join(map(repr, table.columns))
             raise DataError(
                 f"{path}: column {column!r} is missing; found {found}. Correct the file or the spec's column name."
             )
-    if table.empty:
-        raise DataError(f"{path}: no rows")
     return table
 
 
 def read_ids(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
-    """The ids in `column`, (N,) strings. Raises DataError naming the first empty or repeated one and its line."""
-    ids = table[column]
-    for problem, rows in (("is empty", ids == ""), ("occurs twice", ids.duplicated())):
-        if rows.any():
-            row = int(np.argmax(rows))
-            raise DataError(f"{path}, line {row + 2}: id {ids.iloc[row]!r} {problem}. Remove or correct the line.")
-    return ids.to_numpy(dtype=str)
+    """The ids in `column` of a CSV, (N,) strings. Raises DataError naming the first empty or repeated one's line."""
+    return _unique(Table(table, path), table[column])
 
 
 def load_train(contest: Contest) -> Rows:
@@ -81,16 +72,21 @@ def load_train(contest: Contest) -> Rows:
     Raises DataError for a missing file or column, a repeated id, an unknown label, or an id without its image.
     """
     spec = contest.spec
-    rows = _labelled(contest, spec.train, spec.folds.group)
+    rows = _load(contest, spec.train, spec.folds.group)
     if spec.holdout is None or spec.holdout.use != "train" or _absent(contest, spec.holdout):
         return rows
-    more = _labelled(contest, spec.holdout, spec.folds.group)
+    more = _load(contest, spec.holdout, spec.folds.group)
     both = np.intersect1d(rows.ids, more.ids)
     if len(both):
-        raise DataError(f"{contest.data / spec.holdout.table}: id {str(both[0])!r} is also in {spec.train.table}")
+        raise DataError(f"{contest.data / spec.holdout.name}: id {str(both[0])!r} is also in {spec.train.name}")
     groups = None if rows.groups is None else np.concatenate([rows.groups, more.groups])
-    labels = np.concatenate([rows.labels, more.labels])
-    return Rows(np.concatenate([rows.ids, more.ids]), rows.images + more.images, labels, groups)
+    return Rows(
+        np.concatenate([rows.ids, more.ids]),
+        rows.images + more.images,
+        np.concatenate([rows.row_of, more.row_of + len(rows)]),
+        np.concatenate([rows.labels, more.labels]),
+        groups,
+    )
 
 
 def load_holdout(contest: Contest) -> Rows | None:
@@ -98,55 +94,92 @@ def load_holdout(contest: Contest) -> Rows | None:
     holdout = contest.spec.holdout
     if holdout is None or holdout.use != "score" or _absent(contest, holdout):
         return None
-    return _labelled(contest, holdout, None)
+    return _load(contest, holdout, None)
 
 
 def load_test(contest: Contest) -> Rows:
     """The rows to predict. Raises DataError as `load_train`."""
-    test = contest.spec.test
-    path = contest.data / test.table
-    table = read_table(path, [test.id])
-    return Rows(read_ids(path, table, test.id), _images(contest, test, path, table))
+    return _load(contest, contest.spec.test, None)
+
+
+def discover_classes(contest: Contest) -> tuple[str, ...]:
+    """The classes of a target that declares none. Raises DataError as `load_train`."""
+    train = contest.spec.train
+    return classes_of(contest.spec.target, train, read_source(contest, train))
 
 
 def _absent(contest: Contest, holdout: Holdout) -> bool:
-    return holdout.optional and not (contest.data / holdout.table).exists()
+    return holdout.optional and holdout.table is not None and not (contest.data / holdout.table).exists()
 
 
-def _labelled(contest: Contest, source: Labelled, group: str | None) -> Rows:
-    path = contest.data / source.table
-    table = read_table(path, [source.id, source.label, *([group] if group else [])])
-    ids = read_ids(path, table, source.id)
-    labels = _labels(contest.spec, path, table[source.label])
-    groups = table[group].to_numpy(dtype=str) if group else None
-    return Rows(ids, _images(contest, source, path, table), labels, groups)
+def _load(contest: Contest, source: Source, group: str | None) -> Rows:
+    table = read_source(contest, source)
+    where = str(table.path)
+    ids = fill(source.id, table.frame, where)
+    labels = read_labels(contest.spec.target, contest.classes, source, table) if isinstance(source, Labelled) else None
+    groups = fill(group, table.frame, where).to_numpy(dtype=str) if group else None
+    if not contest.spec.merges:
+        _unique(table, ids)
+    pictures = locate(contest, source, table)
+    for row, found in enumerate(pictures):
+        if not found:
+            missing = sum(not each for each in pictures)
+            expected = " or ".join(fill(pattern, table.frame.iloc[[row]], where).iloc[0] for pattern in source.patterns)
+            raise DataError(
+                f"{table.place(row)}: id {ids.iloc[row]!r} has no image {contest.data / expected} ({missing} such rows)"
+            )
+    names = ids.to_numpy(dtype=str)
+    if contest.spec.merges:
+        return _merged(contest, table, names, pictures, labels, groups)
+    images = tuple(picture for found in pictures for picture in found)
+    return Rows(names, images, np.arange(len(names)), labels, groups)
 
 
-def _labels(spec: Spec, path: Path, column: pd.Series) -> np.ndarray:
-    labels = pd.Index(spec.target.classes).get_indexer(column).astype(np.int64)
-    if (labels < 0).any():
-        row = int(np.argmax(labels < 0))
-        known = ", ".join(spec.target.classes[:20])
-        raise DataError(
-            f"{path}, line {row + 2}: label {column.iloc[row]!r} is not one of the spec's classes ({known})"
-        )
-    return labels
+def _merged(
+    contest: Contest,
+    table: Table,
+    ids: np.ndarray,
+    pictures: list[tuple[Picture, ...]],
+    labels: np.ndarray | None,
+    groups: np.ndarray | None,
+) -> Rows:
+    """Lines with the same id as one row: all their pictures, and any of their labels."""
+    number, names = pd.factorize(ids)  # in the order of their first line
+    empty = ids == ""
+    if empty.any():
+        raise DataError(f"{table.place(int(np.argmax(empty)))}: the id is empty. Remove or correct it.")
+    first = np.unique(number, return_index=True)[1]
+    views = contest.spec.views
+    own: list[dict[Picture, None]] = [{} for _ in names]  # a set that keeps its order
+    for row, found in zip(number, pictures, strict=True):
+        own[row] |= dict.fromkeys(found)
+    chosen = [tuple(found) if views is None or views.stack else evenly(tuple(found), views) for found in own]
+    merged = labels
+    if labels is not None:
+        merged = labels[first].copy()
+        if contest.spec.target.family == "labels":
+            np.maximum.at(merged, number, labels)
+        else:
+            _agree(table, ids, number, labels, first, "label")
+    if groups is not None:
+        _agree(table, ids, number, groups, first, "group")
+        groups = groups[first]
+    row_of = np.repeat(np.arange(len(names)), [len(found) for found in chosen])
+    images = tuple(picture for found in chosen for picture in found)
+    return Rows(names.astype(str), images, row_of, merged, groups)
 
 
-def _images(contest: Contest, source: Labelled | Test, path: Path, table: pd.DataFrame) -> tuple[Path, ...]:
-    columns = re.findall(r"\{([^{}]+)\}", source.images)
-    for column in columns:
-        if column not in table.columns:
-            raise DataError(f"{path}: column {column!r}, named by the image path {source.images!r}, is missing")
-    images = []
-    for row, values in enumerate(zip(*(table[column] for column in columns), strict=True)):
-        value_of = dict(zip(columns, values, strict=True))
-        relative = re.sub(r"\{([^{}]+)\}", lambda match, of=value_of: of[match[1]], source.images)
-        # The table comes from outside: an id such as ../../x must not lead out of the data folder.
-        if ".." in Path(relative).parts or Path(relative).is_absolute():
-            raise DataError(f"{path}, line {row + 2}: image path {relative!r} leads outside the data folder")
-        image = contest.data / relative
-        if not image.is_file():
-            raise DataError(f"{path}, line {row + 2}: id {table[source.id].iloc[row]!r} has no image {image}")
-        images.append(image)
-    return tuple(images)
+def _agree(table: Table, ids: np.ndarray, number: np.ndarray, values: np.ndarray, first: np.ndarray, what: str) -> None:
+    differs = values != values[first][number]
+    differs = differs.reshape(len(ids), -1).any(axis=1)
+    if differs.any():
+        row = int(np.argmax(differs))
+        raise DataError(f"{table.place(row)}: id {str(ids[row])!r} has another {what} than in an earlier {table.unit}")
+
+
+def _unique(table: Table, ids: pd.Series) -> np.ndarray:
+    for problem, rows in (("is empty", ids == ""), ("occurs twice", ids.duplicated())):
+        if rows.any():
+            row = int(np.argmax(rows))
+            raise DataError(f"{table.place(row)}: id {ids.iloc[row]!r} {problem}. Remove or correct the line.")
+    return ids.to_numpy(dtype=str)
