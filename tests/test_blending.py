@@ -19,6 +19,7 @@ from blending.pruning import class_prior_loss, duplicates, elimination_path, use
 from blending.rules import Blend, combine
 from blending.thresholds import best_cut
 from blending.truth import Truth
+from competition.sparse import greatest
 
 seeds = st.integers(0, 10**6)
 quick = settings(max_examples=25, deadline=None)
@@ -341,6 +342,20 @@ def test_answers_by_hand():
         answers = decision.apply(p)
         np.testing.assert_array_equal(answers, expected)
         assert answers.dtype == np.float32
+
+
+def test_a_decision_of_many_classes_is_among_those_that_are_kept():
+    (p,), truth = predictions(0, 1, 200, 6)
+    for k in (6, 2):
+        sparse = greatest(p, k)
+        held = sparse.base[:, None] + sparse.excess.toarray()
+        decision = fit_decision("prior", "macro_f1", truth.y, sparse)
+        held[sparse.excess.toarray() == 0] = 0  # but for those that are just as likely as the rest
+        answers = decision.apply(sparse)
+        assert (answers.argmax(axis=1) == (held * decision.values).argmax(axis=1)).all()
+        np.testing.assert_array_equal(answers.excess.toarray(), np.eye(6)[decision.classes(sparse)])
+        assert (answers.base == 0).all()
+    assert fit_decision("prior", "macro_f1", truth.y, greatest(p, 6)) == fit_decision("prior", "macro_f1", truth.y, p)
 
 
 def test_what_is_worth_trying():
