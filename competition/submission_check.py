@@ -89,7 +89,9 @@ def _check_names(contest: Contest, path: Path, ids: np.ndarray, cells: pd.Series
     refuse((parts["class"] < 0).to_numpy(), f"has {{name!r}}, which is not one of the classes {_braced(contest)}")
     refuse(parts.duplicated(["line", "class"]).to_numpy(), "has the class {name!r} twice")
     if k is not None:
-        refuse((parts["place"] >= k).to_numpy(), f"has more than {k} classes")
+        expected = min(k, len(contest.classes))  # one less costs points, one more is not read
+        counts = np.bincount(parts["line"], minlength=len(ids))
+        _all_rows(path, ids, counts == expected, f"has not exactly {expected} classes")
 
 
 def _braced(contest: Contest) -> str:

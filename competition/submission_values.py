@@ -5,6 +5,7 @@ import pandas as pd
 
 from competition.contest import Contest
 from competition.errors import SpecError
+from competition.labels import shown
 from competition.sample import Sample
 
 BLOCK = 256  # rows worked on at a time: copies of 30,000 columns are large
@@ -18,7 +19,7 @@ def to_numbers(contest: Contest, sample: Sample, p: np.ndarray) -> np.ndarray:
     """
     target, p = contest.spec.target, p.astype(np.float64)
     if contest.spec.submits_yes:
-        return p[:, 1:2] if target.negative is None else 1 - p[:, [_negative(contest)]]
+        return np.delete(p, _no(contest), axis=1).sum(axis=1, keepdims=True)
     numbers = p[:, sample.classes]
     if is_distribution(contest, sample):
         return numbers / numbers.sum(axis=1, keepdims=True)
@@ -27,14 +28,13 @@ def to_numbers(contest: Contest, sample: Sample, p: np.ndarray) -> np.ndarray:
 
 def from_numbers(contest: Contest, sample: Sample, numbers: np.ndarray) -> np.ndarray:
     """Submitted numbers (N, K) as predictions (N, C) float64; a class that is not submitted has 0."""
-    n, k = len(numbers), len(contest.classes)
-    if not contest.spec.submits_yes:
-        p = np.zeros((n, k))
+    p = np.zeros((len(numbers), len(contest.classes)))
+    if contest.spec.submits_yes:
+        no = _no(contest)
+        p[:, no] = 1 - numbers[:, 0]
+        p[:, 1 if no == 0 else 0] = numbers[:, 0]  # who says only "yes" does not say which: one stands for all
+    else:
         p[:, sample.classes] = numbers
-        return p
-    # Who says only "yes" says nothing of which: the others share it.
-    p = np.repeat(numbers / (k - 1), k, axis=1)
-    p[:, 0 if contest.spec.target.negative is None else _negative(contest)] = 1 - numbers[:, 0]
     return p
 
 
@@ -97,8 +97,11 @@ def from_names(contest: Contest, cells: pd.Series) -> np.ndarray:
     return p
 
 
-def _negative(contest: Contest) -> int:
-    try:
-        return contest.classes.index(contest.spec.target.negative)
-    except ValueError:
-        raise SpecError(f"target.negative: {contest.spec.target.negative!r} is not one of the classes") from None
+def _no(contest: Contest) -> int:
+    """The class that is not yes: the first of two, or the negative one."""
+    negative = contest.spec.target.negative
+    if negative is None:
+        return 0
+    if negative not in contest.classes:
+        raise SpecError(f"target.negative: {negative!r} is not one of the classes ({shown(contest.classes)})")
+    return contest.classes.index(negative)
