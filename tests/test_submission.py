@@ -17,6 +17,7 @@ from competition.errors import DataError, KitError, SpecError, SubmissionError
 from competition.kaggle.download import check_tables
 from competition.medals import Place, standing_of
 from competition.sample import read_sample
+from competition.sparse import kept
 from competition.spec import Spec
 from competition.stand_in.contest import LocalContest
 from competition.strict_yaml import build
@@ -273,6 +274,22 @@ def test_what_is_written_is_what_the_kind_says(contest_of, tmp_path):
     assert cells("negative", [[0.25, 0.5, 0.25]]) == [["0.5"]]
     [third] = cells("columns", [[1.0, 1.0, 1.0]])
     assert third == ["0.3333333333333333"] * 3
+
+
+def test_of_many_classes_the_probabilities_that_are_kept_are_enough(contest_of, tmp_path):
+    known = kept(np.array([[2, 1], [1, -1], [0, 2]]), np.array([[0.5, 0.3], [0.6, 0], [0.4, 0.4]]), 3)
+    whole = np.array([[0.2, 0.3, 0.5], [0.2, 0.6, 0.2], [0.4, 0.2, 0.4]])
+    rows = np.arange(N) % 3
+    for kind in ("top_k", "label", "columns"):
+        contest = contest_of(kind)
+        written = []
+        for p in (known, whole):
+            write_submission(contest, tmp_path / "s.csv", np.array(IDS), p[rows])
+            written.append(pd.read_csv(tmp_path / "s.csv", index_col="id"))
+        if kind == "columns":
+            np.testing.assert_allclose(*written, atol=1e-7)
+        else:
+            assert written[0].equals(written[1])
 
 
 def test_predictions_of_other_rows_are_refused_and_nothing_is_written(contest_of, tmp_path):
