@@ -19,6 +19,7 @@ from blending.pruning import class_prior_loss, duplicates, elimination_path, use
 from blending.rules import Blend, combine
 from blending.thresholds import best_cut
 from blending.truth import Truth
+from competition.errors import DataError
 from competition.sparse import greatest
 
 seeds = st.integers(0, 10**6)
@@ -383,3 +384,21 @@ def test_evidence_by_hand():
     for rows, reference in ((slice(None), p), (slice(0, 299), worse)):  # no difference; too few rows
         few = compare(metric("macro_f1"), y[rows], p[rows], reference[rows], fold[rows])
         assert few.verdict == "no evidence that the ensemble is better"
+
+
+def test_blends_of_many_classes_are_those_of_all_their_probabilities():
+    rng = np.random.default_rng(0)
+    y, fold = rng.integers(0, 40, 300), np.arange(300) % 3
+    knowing = [rng.dirichlet(np.full(40, 0.3), 300) + share * np.eye(40)[y] for share in (0.2, 0.4)]
+    dense = [(p / p.sum(axis=1, keepdims=True)).astype(np.float32) for p in knowing]
+    sparse = [greatest(p, 40) for p in dense]
+    truth = Truth("classes", y)
+    whole, few = (open_library(lambda j, parts=parts: parts[j], 2, truth, fold) for parts in (dense, sparse))
+    chosen, tried = choose(few)
+    expected = fit("convex", whole)
+    np.testing.assert_allclose(chosen.blend.weights, expected.blend.weights, atol=1e-4)
+    assert [each.method for each in tried] == ["best", "uniform", "convex"]
+    (blended,), (all_of_it,) = (combine([expected.blend], each.read, "classes") for each in (few, whole))
+    np.testing.assert_allclose(blended[np.arange(300), y], all_of_it[np.arange(300), y], atol=1e-5)
+    with pytest.raises(DataError, match="log_linear needs every probability"):
+        fit("log_linear", few)
