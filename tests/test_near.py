@@ -56,7 +56,7 @@ def distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     "copy",
     [
-        lambda image: cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 75])[1], cv2.IMREAD_COLOR),
+        lambda image: cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1], cv2.IMREAD_COLOR),
         lambda image: cv2.resize(image, (57, 64), interpolation=cv2.INTER_AREA),
         lambda image: cv2.resize(image, (230, 200), interpolation=cv2.INTER_CUBIC),
         lambda image: (image * 0.8 + 20).astype(np.uint8),
