@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 
+Kind = Literal["classes", "labels", "values"]
 SMALLEST = 1e-15  # probabilities are clipped here, as Kaggle's graders do
 
 
@@ -14,10 +15,11 @@ class Truth:
 
     classes: y (N,) class indices; predictions (N, C) distributions; judged by log loss.
     labels:  y (N, K) zeros and ones, any number of them per row; predictions (N, K) probabilities; log loss over all.
-    values:  y (N,) or (N, K) numbers; predictions of y's shape; judged by squared error.
+    values:  y (N,) or (N, K) numbers; predictions of y's shape; judged by squared error. Shares of classes are such
+             numbers too: a mean of distributions is one, and the squared error is least for the true shares.
     """
 
-    kind: Literal["classes", "labels", "values"]
+    kind: Kind
     y: np.ndarray
 
     def __len__(self) -> int:
@@ -47,3 +49,8 @@ class Truth:
         """The same from what `reduce` returns, of one member or of a linear blend."""
         t = np.asarray(t, dtype=np.float64)
         return ((t**2) if self.kind == "values" else -np.log(t)).mean(axis=1)
+
+
+def kind_of(family: str) -> Kind:
+    """How a target (`Target.family`) is judged."""
+    return "values" if family == "shares" else family

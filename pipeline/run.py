@@ -58,7 +58,7 @@ class Fold:
         return (self.folder / "DONE").is_file()
 
     def result(self) -> dict[str, Any]:
-        """What DONE says: score, log_loss, epochs, seconds, images_per_second. Raises DataError when unfinished."""
+        """What DONE says: score, loss, epochs, seconds, images_per_second. Raises DataError when unfinished."""
         try:
             return json.loads((self.folder / "DONE").read_text())
         except (OSError, ValueError) as error:
@@ -148,20 +148,23 @@ class Run:
         Raises DataError: an unfinished fold, a file of another split, or one that holds other rows than its fold's.
         """
         self.require_finished()
-        probabilities = np.empty((len(rows), len(classes)), dtype=np.float32)
+        probabilities, family = np.empty((len(rows), len(classes)), dtype=np.float32), "classes"
         for fold in self.folds:
             here = split.fold == fold.number
             part = load_predictions(fold.oof, split.sha256).reordered(rows.ids[here], classes, str(fold.oof))
+            again = f"delete {fold.folder} and train the fold again"
             if part.labels is None:
-                raise DataError(f"{fold.oof} holds no labels; delete {fold.folder} and train the fold again")
-            wrong = part.labels != rows.labels[here]
+                raise DataError(f"{fold.oof} holds no labels; {again}")
+            if part.labels.ndim != rows.labels.ndim:
+                raise DataError(f"{fold.oof} holds labels of another kind of target ({part.family}); {again}")
+            wrong = (part.labels != rows.labels[here]).reshape(len(part), -1).any(axis=1)
             if wrong.any():
                 raise DataError(
                     f"{fold.oof}: id {str(rows.ids[here][np.argmax(wrong)])!r} has another label than in the training "
-                    f"table ({int(wrong.sum())} such rows); delete {fold.folder} and train the fold again"
+                    f"table ({int(wrong.sum())} such rows); {again}"
                 )
-            probabilities[here] = part.probabilities
-        return Predictions(rows.ids, classes, probabilities, split.sha256, rows.labels)
+            probabilities[here], family = part.probabilities, part.family
+        return Predictions(rows.ids, classes, probabilities, split.sha256, rows.labels, family)
 
     def test(self, name: str, ids: Any, classes: tuple[str, ...]) -> Predictions:
         """The predictions `name` ("test" or "holdout") of all folds together, in the order of `ids`."""
@@ -194,7 +197,7 @@ def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, se
         "spec_sha256": contest.spec.sha256,
         "folds_sha256": split.sha256,
         "n_folds": split.n,
-        "classes": list(contest.spec.target.classes),
+        "classes": list(contest.classes),
     }
     if path.exists():
         before, now = flatten(read_yaml(path)), flatten(settings)
