@@ -52,5 +52,10 @@ class Truth:
 
 
 def kind_of(family: str) -> Kind:
-    """How a target (`Target.family`) is judged."""
+    """How a target's family (`Target.family`) is judged: shares as values, by their squared error."""
     return "values" if family == "shares" else family
+
+
+def truth_of(family: str, y: np.ndarray) -> Truth:
+    """The truth of a target's family, with labels `y`."""
+    return Truth(kind_of(family), y)

@@ -199,3 +199,8 @@ def _bars(axis: Any, names: list[str], values: np.ndarray, texts: list[str], spr
     axis.set_yticks(range(n), names, parse_math=False)
     axis.set_ylim(max(n, 2) - 0.5, -0.5)
     axis.set_xlim(min(0, 1.05 * values.min()), longest + 0.24 * width)
+
+
+def _sample_note(ensemble: Ensemble, findings: Findings) -> str:
+    n = len(ensemble.nested)
+    return f" On {findings.compared:,} of {n:,} rows." if findings.compared < n else ""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from blending.truth import Truth, kind_of
+from blending.truth import truth_of
 from competition.contest import Contest
 from competition.errors import DataError
 from competition.metrics import Metric
@@ -138,7 +138,7 @@ def read_record(contest: Contest, run: Run) -> Record:
         oof = concatenate([load_predictions(fold.oof, run.folds_sha256) for fold in run.folds])
         if oof.labels is None:
             raise DataError(f"{run.folder}: its oof.npz files hold no labels; train the run again")
-        loss = float(Truth(kind_of(oof.family), oof.labels).losses(oof.probabilities).mean())
+        loss = float(truth_of(oof.family, oof.labels).losses(oof.probabilities).mean())
     return Record(run, metric, results, histories, target.loss_name, loss)
 
 

@@ -102,8 +102,3 @@ def svg(figure: Any, name: str, description: str) -> str:
 
 def rgb(colour: str) -> np.ndarray:
     return np.frombuffer(bytes.fromhex(colour[1:]), np.uint8) / 255
-
-
-def _sample_note(ensemble: Ensemble, findings: Findings) -> str:
-    n = len(ensemble.nested)
-    return f" On {findings.compared:,} of {n:,} rows." if findings.compared < n else ""

@@ -12,7 +12,7 @@ from blending.evidence import FEW_ROWS, Evidence, compare, resampled_gains
 from blending.methods import RICHER, Fitted, Library, choose, fit, open_library
 from blending.pruning import class_prior_loss, duplicates, useless
 from blending.rules import combine
-from blending.truth import Truth, kind_of
+from blending.truth import Truth, truth_of
 from competition.contest import Contest
 from competition.errors import SpecError
 from competition.tables import Rows
@@ -114,7 +114,7 @@ def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split, op
     Raises DataError naming the file: an unfinished run, other ids, classes, labels or another split. SpecError: a
     method that blends logarithms, for a target without probabilities of one truth.
     """
-    metric, truth = contest.metric, Truth(kind_of(contest.spec.target.family), rows.labels)
+    metric, truth = contest.metric, truth_of(contest.spec.target.family, rows.labels)
     if options.method in RICHER and truth.kind == "values":
         raise SpecError(
             f"--method {options.method} blends probabilities of what comes true; for a {contest.spec.target.kind} "

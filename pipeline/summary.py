@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blending.truth import Truth, kind_of
+from blending.truth import truth_of
 from competition.contest import Contest
 from competition.files import atomic_open
 from competition.tables import Rows
@@ -87,7 +87,7 @@ def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Spli
         tracker.summarise(
             {
                 f"oof/{metric.name}": metric(rows.labels, oof.probabilities),
-                "oof/loss": float(Truth(kind_of(family), rows.labels).losses(oof.probabilities).mean()),
+                "oof/loss": float(truth_of(family, rows.labels).losses(oof.probabilities).mean()),
                 f"cv/{metric.name}": float(scores.mean()),
                 f"cv/{metric.name}_sd": float(scores.std(ddof=1)),
                 "selected_on_oof": run.selected_on_oof,
