@@ -1,6 +1,7 @@
 """Label columns as arrays, and the classes that a table holds."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,7 @@ def read_labels(target: Target, classes: tuple[str, ...], source: Labelled, tabl
 
     Raises DataError naming the row: an unknown class, a missing or infinite number, not exactly one class of several.
     """
-    columns = source.label_columns
-    for column in columns:
-        if column not in table.frame.columns:
-            found = ", ".join(map(repr, table.frame.columns))
-            raise DataError(f"{table.path}: column {column!r} is missing; found {found}. Correct the file or the spec.")
+    columns = _columns(source, table)
     if target.family in ("values", "shares"):
         return _numbers(target, classes, columns, table)
     if target.delimiter is not None:
@@ -37,9 +34,10 @@ def classes_of(target: Target, source: Labelled, table: Table) -> tuple[str, ...
 
     Raises DataError where the target's kind has another number of classes.
     """
-    if len(source.label_columns) > 1 or target.family in ("values", "shares"):
-        return source.label_columns
-    column = table.frame[source.label_columns[0]]
+    columns = _columns(source, table)
+    if len(columns) > 1 or target.family in ("values", "shares"):
+        return columns
+    column = table.frame[columns[0]]
     if target.delimiter is not None:
         column = column.str.split(target.delimiter, regex=False).explode()
         column = column[column != ""]
@@ -56,10 +54,23 @@ def classes_of(target: Target, source: Labelled, table: Table) -> tuple[str, ...
     return classes
 
 
+def shown(names: Sequence[str]) -> str:
+    """Class names for a message, which has no room for thousands."""
+    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
+
+
 def natural(text: str) -> list[tuple[int, float, str]]:
     """A sorting key with numbers in their order: 2 before 10, img2 before img10."""
     parts = re.split(r"(\d+)", text)
     return [(0, float(part), part) if part.isdigit() else (1, 0.0, part) for part in parts if part]
+
+
+def _columns(source: Labelled, table: Table) -> tuple[str, ...]:
+    for column in source.label_columns:
+        if column not in table.frame.columns:
+            found = ", ".join(map(repr, table.frame.columns))
+            raise DataError(f"{table.path}: column {column!r} is missing; found {found}. Correct the file or the spec.")
+    return source.label_columns
 
 
 def _numbers(target: Target, classes: tuple[str, ...], columns: tuple[str, ...], table: Table) -> np.ndarray:
@@ -110,5 +121,6 @@ def _require(table: Table, good: np.ndarray, frame: pd.DataFrame, problem: str) 
 
 
 def _unknown(table: Table, row: int, column: pd.Series, classes: tuple[str, ...]) -> DataError:
-    known = ", ".join(classes[:20]) + (", …" if len(classes) > 20 else "")
-    return DataError(f"{table.place(row)}: label {column.iloc[row]!r} is not one of the spec's classes ({known})")
+    return DataError(
+        f"{table.place(row)}: label {column.iloc[row]!r} is not one of the spec's classes ({shown(classes)})"
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from competition.contest import Contest
 from competition.errors import DataError
-from competition.metrics import Metric
+from competition.metrics import Scale
 
 MEDALS = ("gold", "silver", "bronze")
 
@@ -53,8 +53,7 @@ def standing_of(contest: Contest, score: float) -> Place | None:
     medals = contest.spec.medals
     if medals is None:
         return None
-    rank = teams = None
-    borders = {}
+    rank, teams, borders, scale = None, None, {}, contest.spec.metric.scale
     if medals.leaderboard is not None:
         path = contest.data / medals.leaderboard
         try:
@@ -63,14 +62,14 @@ def standing_of(contest: Contest, score: float) -> Place | None:
             raise DataError(f"{path}, the leaderboard of the spec's medals, cannot be read: {error}") from error
         if not scores:
             raise DataError(f"{path}: no team has a score")
-        among = standing(scores, score, contest.metric)
+        among = standing(scores, score, scale)
         rank, teams, borders = among.rank, among.teams + 1, among.borders
     borders |= {medal: border for medal in MEDALS if (border := getattr(medals, medal)) is not None}
-    won = [medal for medal in MEDALS if medal in borders and contest.metric.gain(score, borders[medal]) >= 0]
+    won = [medal for medal in MEDALS if medal in borders and scale.gain(score, borders[medal]) >= 0]
     return Place(rank, teams, won[0] if won else None)
 
 
-def standing(scores: list[float], score: float, metric: Metric) -> Standing:
+def standing(scores: list[float], score: float, metric: Scale) -> Standing:
     """Where `score` stands among the teams' `scores` (at least one; the own team's may be among them)."""
     better = sum(metric.gain(other, score) > 0 for other in scores)
     equal = sum(other == score for other in scores)

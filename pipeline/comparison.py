@@ -15,7 +15,7 @@ from scipy.special import stdtrit
 from blending.truth import truth_of
 from competition.contest import Contest
 from competition.errors import DataError
-from competition.metrics import Metric
+from competition.metrics import Scale
 from pipeline.run import Run, flatten
 from pipeline.store import concatenate, load_predictions
 
@@ -32,7 +32,7 @@ class Record:
     """
 
     run: Run
-    metric: Metric
+    metric: Scale
     results: dict[int, dict[str, Any]]
     histories: dict[int, list[dict[str, float]]]
     loss_name: str
@@ -123,7 +123,7 @@ class Difference:
 
 def read_record(contest: Contest, run: Run) -> Record:
     """Read a run's files. Raises DataError when it was scored in another metric, or a file is damaged."""
-    metric, target = contest.metric, contest.spec.target
+    metric, target = contest.spec.metric.scale, contest.spec.target
     results = {fold.number: fold.result() for fold in run.folds if fold.done}
     histories = {fold.number: rows for fold in run.folds if (rows := fold.history())}
     validated = [row for history in histories.values() for row in history if "val/loss" in row]

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +10,17 @@ from blending.decisions import Decision, decisions_for, first_decision, fit_deci
 from blending.evidence import FEW_ROWS, Evidence, compare, resampled_gains
 from blending.methods import RICHER, Fitted, Library, choose, fit, open_library
 from blending.pruning import class_prior_loss, duplicates, useless
-from blending.rules import combine
+from blending.rules import Read, combine
 from blending.truth import Truth, truth_of
 from competition.contest import Contest
 from competition.errors import SpecError
+from competition.sparse import KEPT, MANY, Sparse, stacked
 from competition.tables import Rows
 from folds.store import Split
 from pipeline.members import Member, candidates
 from pipeline.run import Run
+
+Prediction = np.ndarray | Sparse  # (N, C) float32
 
 IN_MEMORY = 1_000_000_000  # bytes of predictions that are kept rather than read again
 KNOWN_BEFORE = {  # what predicts a row without looking at it
@@ -53,7 +55,7 @@ class Ensemble:
     members: M candidates, by name. left_out: why some runs are no candidates, by name.
     library: their out-of-fold predictions. fitted: the weights. tried: every method that was compared, also `fitted`.
     decision: from probabilities to hard answers, where the metric judges such.
-    oof, nested: out-of-fold predictions (N, C) of the blend, and of the blends that did not see the row's fold.
+    oof, nested: out-of-fold predictions of the blend, and of the blends that did not see the row's fold.
     judged: what the honest score judges, (N, C): `nested`, or what was decided without the row's fold.
     in_sample: the score on the rows that weights and decision were fitted on: too good. honest: the nested one's.
     single: each member's own score, without a decision. best: the index of the member of least loss.
@@ -69,9 +71,9 @@ class Ensemble:
     fitted: Fitted
     tried: tuple[Fitted, ...]
     decision: Decision
-    oof: np.ndarray
-    nested: np.ndarray
-    judged: np.ndarray
+    oof: Prediction
+    nested: Prediction
+    judged: Prediction
     in_sample: Score
     honest: Score
     uncapped: Score | None
@@ -127,7 +129,7 @@ def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split, op
     nested = _held_out(library, partial)
     decided = _decide(contest, library, partial, oof)
 
-    def score(p: np.ndarray, judged: np.ndarray | None = None) -> Score:
+    def score(p: Prediction, judged: Prediction | None = None) -> Score:
         return Score(metric(rows.labels, p if judged is None else judged), float(truth.losses(p).mean()))
 
     single = tuple(score(library.read(j)) for j in range(len(members)))
@@ -165,8 +167,10 @@ def _open(
 ) -> tuple[tuple[Member, ...], Library, dict[str, str]]:
     """The members worth weighting, their library, and why the others are left out, by name."""
 
-    def reader(members: tuple[Member, ...]) -> Callable[[int], np.ndarray]:
-        kept = max(2, IN_MEMORY // (4 * len(rows) * len(contest.classes)))
+    numbers = len(rows) * (len(contest.classes) if len(contest.classes) <= MANY else 2 * KEPT)
+
+    def reader(members: tuple[Member, ...]) -> Read:
+        kept = max(2, IN_MEMORY // (4 * numbers))
         return functools.lru_cache(maxsize=kept)(lambda j: members[j].oof(rows, split, contest.classes))
 
     target = contest.spec.target
@@ -193,29 +197,32 @@ def _fit(library: Library, method: str, cap: int | None) -> tuple[Fitted, list[F
     return fitted, [fitted]
 
 
-def _held_out(library: Library, partial: list[np.ndarray]) -> np.ndarray:
-    """Each fold's predictions (N, C) by the blend that did not see it."""
-    nested = np.empty_like(partial[0])
-    for held_out, p in zip(library.folds, partial, strict=True):
-        nested[held_out] = p[held_out]
-    return nested
+def _held_out(library: Library, partial: list[Prediction]) -> Prediction:
+    """Each fold's predictions by the blend that did not see it."""
+    return _assembled(library, [p[rows] for rows, p in zip(library.folds, partial, strict=True)])
+
+
+def _assembled(library: Library, parts: list[Prediction]) -> Prediction:
+    """The predictions of the folds' rows, in the order of all rows."""
+    order = np.argsort(np.concatenate(library.folds))
+    return (stacked(parts) if isinstance(parts[0], Sparse) else np.concatenate(parts))[order]
 
 
 @dataclass(frozen=True)
 class _Decided:
-    """A decision fitted to all rows, and the predictions (N, C) of those that were fitted without the row's fold."""
+    """A decision fitted to all rows, and the predictions of those that were fitted without the row's fold."""
 
     decision: Decision
-    nested: np.ndarray
+    nested: Prediction
 
 
-def _decide(contest: Contest, library: Library, partial: list[np.ndarray], oof: np.ndarray) -> _Decided:
+def _decide(contest: Contest, library: Library, partial: list[Prediction], oof: Prediction) -> _Decided:
     """The decision whose nested score is better than that of every simpler one by more than one standard error.
 
     On few rows that is the simplest one.
 
     Args:
-        partial: for each fold, the predictions (N, C) of the blend that did not see it.
+        partial: for each fold, the predictions of the blend that did not see it.
     """
     metric, family, submission = contest.metric, contest.spec.target.family, contest.spec.submission
     y, nested = library.truth.y, _held_out(library, partial)
@@ -225,10 +232,11 @@ def _decide(contest: Contest, library: Library, partial: list[np.ndarray], oof: 
     if len(y) < FEW_ROWS or submission.kind == "top_k":
         return _Decided(accepted, decided)
     for kind in decisions_for(metric.name, family, nested.shape[1]):
-        candidate = np.empty_like(nested)
+        parts = []
         for held_out, p in zip(library.folds, partial, strict=True):
             seen = library.complement(held_out)
-            candidate[held_out] = fit_decision(kind, metric.name, y[seen], p[seen], fill).apply(p[held_out])
+            parts.append(fit_decision(kind, metric.name, y[seen], p[seen], fill).apply(p[held_out]))
+        candidate = _assembled(library, parts)
         gain = metric.gain(metric(y, candidate), metric(y, decided))
         if gain > resampled_gains(metric, y, candidate, decided).std():
             accepted, decided = fit_decision(kind, metric.name, y, oof, fill), candidate

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from competition.sparse import Sparse, weighted_sum
 from competition.tables import Rows
 from folds.store import Split
 from pipeline.run import Run
@@ -38,12 +39,12 @@ class Member:
     def _results(self) -> list[dict]:
         return [fold.result() for run in self.runs for fold in run.folds]
 
-    def oof(self, rows: Rows, split: Split, classes: tuple[str, ...]) -> np.ndarray:
-        """Out-of-fold probabilities (N, C) float32, in the order of `rows`. Raises DataError as `Run.oof`."""
+    def oof(self, rows: Rows, split: Split, classes: tuple[str, ...]) -> np.ndarray | Sparse:
+        """Out-of-fold predictions (N, C) float32, in the order of `rows`. Raises DataError as `Run.oof`."""
         return mean_of([run.oof(rows, split, classes).probabilities for run in self.runs])
 
-    def test(self, ids: np.ndarray, classes: tuple[str, ...]) -> np.ndarray:
-        """Probabilities (N, C) float32 of the test rows `ids`. Raises DataError as `Run.test`."""
+    def test(self, ids: np.ndarray, classes: tuple[str, ...]) -> np.ndarray | Sparse:
+        """Predictions (N, C) float32 of the test rows `ids`. Raises DataError as `Run.test`."""
         return mean_of([run.test("test", ids, classes).probabilities for run in self.runs])
 
 
@@ -58,6 +59,10 @@ def candidates(runs: list[Run], pool_seeds: bool) -> tuple[Member, ...]:
     )
 
 
-def mean_of(parts: list[np.ndarray]) -> np.ndarray:
-    """A member's probabilities (N, C) float32, from those of its runs."""
-    return parts[0] if len(parts) == 1 else np.mean(parts, axis=0, dtype=np.float32)
+def mean_of(parts: list[np.ndarray] | list[Sparse]) -> np.ndarray | Sparse:
+    """A member's predictions (N, C) float32, from those of its runs."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], Sparse):
+        return weighted_sum(parts, [1 / len(parts)] * len(parts)).trimmed()
+    return np.mean(parts, axis=0, dtype=np.float32)

@@ -71,14 +71,13 @@ def worst_mistakes(
 
 def _wrong_classes(rows: Rows, p: np.ndarray, classes: tuple[str, ...], predicted: np.ndarray) -> list[Mistake]:
     order = np.argsort(-p[np.arange(len(rows)), predicted], kind="stable")
+    order = order[predicted[order] != rows.labels[order]][:MOST]
 
-    def answer(row: int, column: int) -> Answer:
-        return Answer(classes[column], f"{p[row, column]:.1%}")
+    def answers(columns: np.ndarray) -> list[Answer]:
+        return [Answer(classes[k], f"{q:.1%}") for k, q in zip(columns, p[order, columns], strict=True)]
 
-    return [
-        Mistake(str(rows.ids[i]), rows.picture(i), answer(i, rows.labels[i]), answer(i, predicted[i]))
-        for i in order[predicted[order] != rows.labels[order]][:MOST]
-    ]
+    both = zip(order, answers(rows.labels[order]), answers(predicted[order]), strict=True)
+    return [Mistake(str(rows.ids[i]), rows.picture(i), true, said) for i, true, said in both]
 
 
 def _wrong_labels(rows: Rows, p: np.ndarray, classes: tuple[str, ...], predicted: np.ndarray) -> list[Mistake]:

@@ -23,7 +23,7 @@ from competition.strict_yaml import build, read_yaml
 from competition.tables import Rows
 from folds.store import Split
 from pipeline.config import Recipe
-from pipeline.store import Predictions, load_predictions
+from pipeline.store import Predictions, concatenate, load_predictions
 
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "opencv-python", "numpy")
 RESERVED = ("ensembles", "cache", "wandb")  # folders beside the runs
@@ -148,7 +148,7 @@ class Run:
         Raises DataError: an unfinished fold, a file of another split, or one that holds other rows than its fold's.
         """
         self.require_finished()
-        probabilities, family = np.empty((len(rows), len(classes)), dtype=np.float32), "classes"
+        parts = []
         for fold in self.folds:
             here = split.fold == fold.number
             part = load_predictions(fold.oof, split.sha256).reordered(rows.ids[here], classes, str(fold.oof))
@@ -163,8 +163,8 @@ class Run:
                     f"{fold.oof}: id {str(rows.ids[here][np.argmax(wrong)])!r} has another label than in the training "
                     f"table ({int(wrong.sum())} such rows); {again}"
                 )
-            probabilities[here], family = part.probabilities, part.family
-        return Predictions(rows.ids, classes, probabilities, split.sha256, rows.labels, family)
+            parts.append(part)
+        return concatenate(parts).reordered(rows.ids, classes, str(self.folder))
 
     def test(self, name: str, ids: Any, classes: tuple[str, ...]) -> Predictions:
         """The predictions `name` ("test" or "holdout") of all folds together, in the order of `ids`."""

@@ -26,7 +26,7 @@ def describe_standing(contest: Contest, score: float) -> str | None:
         return f"rank not known: {' '.join(str(error).split())}"
     if not scores:
         return None
-    return describe(standing(scores, score, contest.metric))
+    return describe(standing(scores, score, contest.spec.metric.scale))
 
 
 def read_leaderboard(contest: Contest) -> list[float]:
