@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "fake",
         help="made-up data for any contest, to rehearse the whole job with",
         description="Write tiny made-up data, laid out as Kaggle would serve it: tables, 32×32 images that show what "
-        "they are, and a sample submission. The answers, which `serve --answers` scores by, go to DIR.answers.csv.",
+        "they are, and a sample submission. Beside DIR come DIR.zip and DIR.answers.csv, for `serve` to play Kaggle with.",
     )
     add_contest_name(sub)
     sub.add_argument("--rows", type=int, default=60, metavar="N", help="rows to train on, and to predict (default: 60)")
@@ -129,9 +129,10 @@ def _fake(args: argparse.Namespace) -> None:
     from competition.fake.contest import fake
     from competition.spec import load_spec
 
-    answers = fake(load_spec(args.contest), args.rows, args.out)
-    print(f"{args.out}: {args.rows} rows to train on and {args.rows} to predict, all made up; the answers: {answers}")
+    archive, answers = fake(load_spec(args.contest), args.rows, args.out)
+    print(f"{args.out}: {args.rows} rows to train on and {args.rows} to predict, all made up")
     print(f"next: python -m folds -c {args.contest} --data {args.out} --runs {args.out}.runs")
+    print(f"Kaggle's part: python -m competition serve -c {args.contest} --zip {archive} --answers {answers}")
 
 
 def _serve(args: argparse.Namespace) -> None:
