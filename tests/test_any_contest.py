@@ -16,7 +16,7 @@ from competition.spec import SPECS, list_specs, load_spec
 from competition.stand_in.contest import LocalContest
 from competition.strict_yaml import read_yaml
 from competition.submission import check_submission
-from competition.tables import load_holdout, load_test, load_train
+from competition.tables import load_test, load_train
 
 ROOT = Path(__file__).parent.parent
 SLUGS = [path.stem for path in sorted(SPECS.glob("*.yaml"))]
