@@ -47,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "fake",
         help="made-up data for any contest, to rehearse the whole job with",
         description="Write tiny made-up data, laid out as Kaggle would serve it: tables, 32×32 images that show what "
-        "they are, and a sample submission. Beside it come DIR.zip and DIR.answers.csv, for `serve` to play Kaggle with.",
+        "they are, a sample submission; and beside it DIR.zip and DIR.answers.csv, for `serve` to play Kaggle with.",
     )
     add_contest_name(sub)
     sub.add_argument("--rows", type=int, default=60, metavar="N", help="rows to train on, and to predict (default: 60)")
