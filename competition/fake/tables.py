@@ -28,7 +28,7 @@ def write_table(
 
 def _records(source: Source, frame: pd.DataFrame, arrays: np.ndarray) -> list[dict[str, Any]]:
     records = frame.to_dict(orient="records")
-    for record, planes in zip(records, arrays.round(3), strict=True):
+    for record, planes in zip(records, arrays.astype(np.float64).round(3), strict=True):
         for name, plane in zip(source.arrays, planes, strict=True):
             record[name] = (plane.ravel() if source.shape else plane).tolist()
     return records
