@@ -69,7 +69,11 @@ UNUSUAL = {
         submission: {kind: probability, id: galaxy, column: "p_{class}"}""",
     "a long sample that names the rows": """
         train: {table: train.csv, id: case, label: [left, right], images: "{case[:2]}/{case}.png"}
-        test: {table: sample_submission.csv, parse: {row_id: "{case}_{side}"}, id: case, images: "{case[:2]}/{case}.png"}
+        test:
+          table: sample_submission.csv
+          parse: {row_id: "{case}_{side}"}
+          id: case
+          images: "{case[:2]}/{case}.png"
         target: {kind: multilabel}
         metric: {name: log_loss, direction: minimize}
         submission: {kind: probability, id: row_id, row: "{id}_{class}", column: score}""",
