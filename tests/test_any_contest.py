@@ -13,6 +13,7 @@ from competition.contest import Contest, open_contest
 from competition.errors import DataError
 from competition.fake.contest import fake
 from competition.images import read_image, read_images
+from competition.sources import read_csv
 from competition.spec import SPECS, list_specs, load_spec
 from competition.stand_in.contest import LocalContest
 from competition.strict_yaml import read_yaml
@@ -156,6 +157,7 @@ def test_made_up_data_is_what_the_spec_says(tmp_path):
     assert len(train.images) == 2 * len(train)  # the views of a breast
     assert len(set(train.groups)) == len(train) // 2  # two breasts of a patient
     assert train.ids[0].rpartition("_")[0] == train.groups[0]
+    assert "cancer" not in read_csv(contest.data / "test.csv")
 
 
 def test_a_folder_in_use_and_too_few_rows_are_refused(tmp_path):

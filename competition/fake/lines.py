@@ -44,10 +44,10 @@ def draw_lines(spec: Spec, part: str, source: Source, truth: Truth) -> Lines:
     # A group's rows are neighbours and hence of different classes: ids may consist of nothing but group and class.
     group_of = row_of if set(in_id) <= set(in_group) else row_of // ROWS_PER_GROUP
     line = np.arange(len(row_of))
-    labels = truth.cells.iloc[row_of if part != "test" else []].reset_index(drop=True)
-    frame = labels.copy()
+    labels = truth.cells.iloc[row_of].reset_index(drop=True)
+    frame = labels[[]] if part == "test" else labels.copy()
     for column in dict.fromkeys([*in_id, *in_group, *in_images, *parsed]):
-        if column not in labels and column not in source.parse:
+        if column not in frame and column not in source.parse:
             numbers = group_of if column in in_group else row_of if column in in_id else line
             frame[column] = [_text(part, column, number) for number in numbers]
     for column in _with_extension(source):
