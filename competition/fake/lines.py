@@ -45,9 +45,11 @@ def draw_lines(spec: Spec, part: str, source: Source, truth: Truth) -> Lines:
     group_of = row_of if set(in_id) <= set(in_group) else row_of // ROWS_PER_GROUP
     line = np.arange(len(row_of))
     labels = truth.cells.iloc[row_of].reset_index(drop=True)
-    frame = labels[[]] if part == "test" else labels.copy()
+    frame = pd.DataFrame(index=labels.index)
     for column in dict.fromkeys([*in_id, *in_group, *in_images, *parsed]):
-        if column not in frame and column not in source.parse:
+        if column in labels and part != "test":
+            frame[column] = labels[column]
+        elif column not in source.parse:
             numbers = group_of if column in in_group else row_of if column in in_id else line
             frame[column] = [_text(part, column, number) for number in numbers]
     for column in _with_extension(source):
@@ -56,6 +58,8 @@ def draw_lines(spec: Spec, part: str, source: Source, truth: Truth) -> Lines:
     for column, pattern in source.parse.items():
         frame[column] = fill(pattern, frame, part)
     ids, files = fill(source.id, frame, part).to_numpy(dtype=str), _files(spec, source, frame)
+    if part != "test":
+        frame = frame.assign(**labels)
     return Lines(ids, row_of, files, frame.drop(columns=set(parsed) - set(source.parse)))
 
 
