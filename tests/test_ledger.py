@@ -26,12 +26,12 @@ from competition.kaggle.leaderboard import describe, describe_standing, medal_zo
 from competition.kaggle.ledger import Entry, read_ledger, write_entry
 from competition.kaggle.selection import Agreement, afterwards, choose, rank_agreement, share_alike
 from competition.kaggle.show import show_ledger
-from competition.metrics import METRICS
+from competition.metrics import Scale
 from competition.stand_in import contest as local_contest
 from competition.stand_in.contest import LocalContest
 from competition.stand_in.server import LocalKaggle, environment, running
 
-ACCURACY, LOG_LOSS = METRICS["accuracy"], METRICS["log_loss"]
+ACCURACY, LOG_LOSS = Scale("accuracy", maximize=True), Scale("log_loss", maximize=False)
 UNKNOWN, AGREED, OPPOSED = Agreement(3), Agreement(9, 0.8, 0.4, 0.95), Agreement(9, -0.8, -0.95, -0.4)
 
 

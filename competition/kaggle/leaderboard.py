@@ -13,7 +13,7 @@ from pathlib import Path
 from competition.contest import Contest
 from competition.errors import DataError, KitError
 from competition.kaggle.command import run_kaggle
-from competition.metrics import METRICS, Metric
+from competition.metrics import Scale
 
 # A leaderboard of 100,000 teams has about 10 MB; whatever is far beyond is something else.
 LARGEST = 64 * 2**20
@@ -48,7 +48,7 @@ def describe_standing(contest: Contest, score: float) -> str | None:
         return f"rank not known: {' '.join(str(error).split())}"
     if not scores:
         return None
-    return describe(standing(scores, score, METRICS[contest.spec.metric.name]))
+    return describe(standing(scores, score, contest.spec.metric.scale))
 
 
 def read_leaderboard(contest: Contest) -> list[float]:
@@ -65,7 +65,7 @@ def read_leaderboard(contest: Contest) -> list[float]:
         return _scores(_csv_in(Path(folder) / f"{slug}.zip"))
 
 
-def standing(scores: list[float], score: float, metric: Metric) -> Standing:
+def standing(scores: list[float], score: float, metric: Scale) -> Standing:
     """Where `score` stands among the teams' `scores` (at least one; the own team's may be among them)."""
     better = sum(metric.gain(other, score) > 0 for other in scores)
     equal = sum(other == score for other in scores)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from competition.errors import DataError
 from competition.kaggle.books import Submission
-from competition.metrics import Metric
+from competition.metrics import Scale
 from competition.spec import Spec
 from competition.submission import columns_of
 from competition.tables import read_table
@@ -95,7 +95,7 @@ def share_alike(spec: Spec, first: Path, second: Path) -> float | None:
 
 def choose(
     submissions: list[Submission],
-    metric: Metric,
+    metric: Scale,
     agreement: Agreement,
     alike: Callable[[Path, Path], float | None],
 ) -> list[Pick]:
@@ -149,7 +149,7 @@ def choose(
     return [Pick(first, reason), Pick(second, hedge)]
 
 
-def afterwards(picks: list[Pick], submissions: list[Submission], metric: Metric) -> str | None:
+def afterwards(picks: list[Pick], submissions: list[Submission], metric: Scale) -> str | None:
     """What the two would have won: the better one's private score against the best. None while that is not known."""
     known = [s for s in submissions if s.private is not None]
     mine = [pick.submission.private for pick in picks if pick.submission.private is not None]
