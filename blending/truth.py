@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from competition.sparse import Sparse
+
 SMALLEST = 1e-15  # probabilities are clipped here, as Kaggle's graders do
 
 
@@ -12,7 +14,7 @@ SMALLEST = 1e-15  # probabilities are clipped here, as Kaggle's graders do
 class Truth:
     """What is known of N rows. `kind` says what `y` holds and what a member predicts:
 
-    classes: y (N,) class indices; predictions (N, C) distributions; judged by log loss.
+    classes: y (N,) class indices; predictions (N, C) distributions, an array or `Sparse`; judged by log loss.
     labels:  y (N, K) zeros and ones, any number of them per row; predictions (N, K) probabilities; log loss over all.
     values:  y (N,) or (N, K) numbers; predictions of y's shape; judged by squared error.
     """
@@ -35,8 +37,11 @@ class Truth:
             return (p - self.y).reshape(len(self), -1).astype(np.float32)
         if self.kind == "labels":
             return np.clip(np.where(self.y > 0, p, 1 - p), SMALLEST, 1).astype(np.float32)
-        p = np.ascontiguousarray(p, dtype=np.float32)
-        true = p.reshape(-1)[self.y + np.arange(0, p.size, p.shape[1])]
+        if isinstance(p, Sparse):
+            true = p[np.arange(len(self)), self.y]
+        else:
+            p = np.ascontiguousarray(p, dtype=np.float32)
+            true = p.reshape(-1)[self.y + np.arange(0, p.size, p.shape[1])]
         return np.minimum(np.maximum(true, np.float32(SMALLEST)), np.float32(1))[:, None]
 
     def losses(self, p: np.ndarray) -> np.ndarray:

@@ -149,7 +149,7 @@ class Target(Strict):
 
     kind: Literal["binary", "multiclass", "ordinal", "multilabel", "soft", "regression"]
     classes: tuple[str, ...] = ()
-    delimiter: str | None = None
+    delimiter: Annotated[str, Field(min_length=1)] | None = None
     negative: str | None = None
     range: tuple[float, float] | None = None
 
@@ -271,7 +271,7 @@ class Submission(Strict):
     column: Column | None = None
     classes: tuple[str, ...] | None = None
     k: Annotated[int, Field(ge=1)] | None = None
-    delimiter: str = " "
+    delimiter: Annotated[str, Field(min_length=1)] = " "
     empty: str | None = None
 
     @model_validator(mode="after")
@@ -280,6 +280,8 @@ class Submission(Strict):
             raise ValueError("k belongs to kind: top_k, which needs it")
         if self.empty is not None and self.kind != "labels":
             raise ValueError("empty belongs to kind: labels")
+        if self.classes is not None and self.kind not in ("probability", "value"):
+            raise ValueError("classes belongs to kind probability or value")
         if self.row is not None and not (
             self.kind in ("probability", "value") and {"id", "class"} == set(columns_in(self.row))
         ):
