@@ -7,6 +7,7 @@ import numpy as np
 
 from competition.sparse import Sparse
 
+Kind = Literal["classes", "labels", "values"]
 SMALLEST = 1e-15  # probabilities are clipped here, as Kaggle's graders do
 
 
@@ -16,10 +17,11 @@ class Truth:
 
     classes: y (N,) class indices; predictions (N, C) distributions, an array or `Sparse`; judged by log loss.
     labels:  y (N, K) zeros and ones, any number of them per row; predictions (N, K) probabilities; log loss over all.
-    values:  y (N,) or (N, K) numbers; predictions of y's shape; judged by squared error.
+    values:  y (N,) or (N, K) numbers; predictions of y's shape; judged by squared error. Shares of classes are such
+             numbers too: a mean of distributions is one, and the squared error is least for the true shares.
     """
 
-    kind: Literal["classes", "labels", "values"]
+    kind: Kind
     y: np.ndarray
 
     def __len__(self) -> int:
@@ -54,6 +56,11 @@ class Truth:
         return ((t**2) if self.kind == "values" else -np.log(t)).mean(axis=1)
 
 
+def kind_of(family: str) -> Kind:
+    """How a target's family (`Target.family`) is judged: shares as values, by their squared error."""
+    return "values" if family == "shares" else family
+
+
 def truth_of(family: str, y: np.ndarray) -> Truth:
-    """The truth of a target's family (`Target.family`): shares are judged as values, by their squared error."""
-    return Truth("values" if family == "shares" else family, y)
+    """The truth of a target's family, with labels `y`."""
+    return Truth(kind_of(family), y)
