@@ -1,0 +1,86 @@
+"""Contests without a training table: the class is a folder, or a part of the file's name."""
+
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import pandas as pd
+
+from competition.draft.tree import Tree, spread
+
+PARTS = re.compile(r"train|test|val|valid|validation|images?|public|private|data|sample.*", re.IGNORECASE)
+NAMED = re.compile(r"^(?P<label>.*?[^\W\d_].*?)(?P<between>[._\- ]*)(?P<number>\d+)$")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """files: a pattern with {label}. id: of a row. group: what several rows share. frame: the labels that were seen."""
+
+    files: str
+    id: str
+    seen: str
+    frame: pd.DataFrame
+    group: str | None = None
+
+
+def find_classes(tree: Tree) -> Classes | None:
+    """The training images of a contest whose classes are folders or parts of names."""
+    parents: dict[str, list[str]] = {}
+    for folder in tree.images:
+        path = PurePosixPath(folder)
+        if folder != "." and not PARTS.fullmatch(path.name):
+            parents.setdefault(path.parent.as_posix(), []).append(folder)
+    several = {parent: folders for parent, folders in parents.items() if len(folders) > 1}
+    if several:
+        parent = max(several, key=lambda parent: ("train" in parent.lower(), "test" not in parent.lower(), -len(parent)))
+        return _folders(tree, parent, several[parent])
+    flat = [folder for folder in tree.images if "test" not in folder.lower()]
+    for folder in sorted(flat, key=lambda folder: "train" not in folder.lower()):
+        found = _names(tree, folder)
+        if found is not None:
+            return found
+    return None
+
+
+def find_unlabelled(tree: Tree, part: str) -> str | None:
+    """A pattern of the images in the folder of this name, such as test/{name}.png."""
+    folders = [folder for folder in tree.images if part in folder.lower()]
+    if not folders:
+        return None
+    folder = min(folders, key=len)
+    return f"{folder}/{{name}}{_extension(tree.images[folder])}"
+
+
+def _folders(tree: Tree, parent: str, folders: list[str]) -> Classes:
+    start = "" if parent == "." else f"{parent}/"
+    files = [(PurePosixPath(folder).name, file) for folder in folders for file in tree.images[folder]]
+    frame = pd.DataFrame({"label": [label for label, _ in files]}, dtype=str)
+    pattern = f"{start}{{label}}/{{name}}{_extension([file for _, file in files])}"
+    cut = " at least" if parent in tree.more else ""
+    seen = f"{len(folders)} folders{cut} with images in {parent if start else 'the data folder'}"
+    first = [PurePosixPath(file).name for file in spread(tree.images[folders[0]], 200)]
+    again = sum((tree.root / other / name).is_file() for name in first for other in folders[1:20])
+    if again > len(first) / 2:
+        return Classes(pattern, "{label}/{name}", f"{seen}; they hold files of the same names", frame, "name")
+    return Classes(pattern, "{label}/{name}" if again else "name", seen, frame)
+
+
+def _names(tree: Tree, folder: str) -> Classes | None:
+    files = tree.images[folder]
+    found = pd.Series([PurePosixPath(file).stem for file in files], dtype=str).str.extract(NAMED)
+    if found.isna().any(axis=None) or found["between"].nunique() > 1:
+        return None
+    classes = found["label"].nunique()
+    if not 2 <= classes <= len(files) / 4:
+        return None
+    start = "" if folder == "." else f"{folder}/"
+    name = f"{{label}}{found['between'].iloc[0]}{{number}}"
+    if not found["between"].iloc[0]:
+        return None  # cat12: nothing in a pattern says where the class ends
+    seen = f"{len(files)} file names such as {PurePosixPath(files[0]).name} hold {classes} classes"
+    return Classes(f"{start}{name}{_extension(files)}", name, seen, found[["label"]])
+
+
+def _extension(files: tuple[str, ...] | list[str]) -> str:
+    extensions = {PurePosixPath(file).suffix for file in files}
+    return extensions.pop() if len(extensions) == 1 else ".*"
