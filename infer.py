@@ -15,7 +15,6 @@ def main() -> None:
     args = parser.parse_args()
 
     # Imported here, because torch takes seconds and --help should not.
-    from competition.metrics import METRICS
     from competition.tables import load_holdout, load_test
     from pipeline.inference import predict_run
     from pipeline.run import contest_of, find_run, open_run
@@ -31,8 +30,8 @@ def main() -> None:
         holdout = load_holdout(contest)
         if holdout is not None:
             predictions = predict_run(contest, run, "holdout", holdout)
-            metric = METRICS[contest.spec.metric.name]
-            print(f"holdout {metric.name}: {metric(holdout.labels, predictions.probabilities):.4f}")
+            score = contest.metric(holdout.labels, predictions.probabilities)
+            print(f"holdout {contest.metric.name}: {score:.4f}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ def main() -> None:
     args = parser.parse_args()
 
     # Imported here, because torch takes seconds and --help should not.
-    from competition.metrics import METRICS
     from competition.tables import load_train
     from folds.store import read_folds
     from pipeline.augment import Augmentation
@@ -33,6 +32,7 @@ def main() -> None:
     from pipeline.config import load_recipe, recipe_name
     from pipeline.device import prepare_device
     from pipeline.loop import Task, train_fold
+    from pipeline.losses import fitted_to
     from pipeline.network import check_network, check_rules
     from pipeline.run import create_run
     from pipeline.summary import fold_table, track_fold, track_summary, write_mistakes
@@ -40,6 +40,7 @@ def main() -> None:
 
     contest = cli.contest_of(args)
     spec, recipe = contest.spec, load_recipe(args.recipe, args.set)
+    recipe = fitted_to(recipe, spec.target)
     check_rules(recipe.model, spec.rules)
     Augmentation(recipe.augment)
     numbers = sorted(set(args.fold)) if args.fold else list(range(spec.folds.n))
@@ -49,12 +50,12 @@ def main() -> None:
     rows = load_train(contest)
     split = read_folds(contest, rows)
     pixels = decoded(rows.images, recipe.image, contest.runs / "cache", "train")
-    check_network(recipe, len(spec.target.classes), pixels.shape[1:3])
+    check_network(recipe, len(contest.classes), pixels.shape[1:])
     name = args.name or f"{recipe_name(args.recipe)}-s{args.seed}"
     run = create_run(contest, name, recipe, recipe_name(args.recipe), args.seed, split)
 
     device, (mode, reason) = prepare_device(), resolve_mode(args.wandb)
-    task = Task(run, rows, split, spec.target.classes, METRICS[spec.metric.name], pixels, device)
+    task = Task(run, rows, split, spec.target, contest.classes, contest.metric, pixels, device, spec.views)
     print(f"{run.folder}: {recipe.model.name}, {recipe.schedule.epochs} epochs, on {device}\n{reason}")
     to_train = [run.folds[k] for k in numbers if not run.folds[k].done]
     for fold in run.folds:

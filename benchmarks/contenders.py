@@ -47,7 +47,7 @@ class Job:
 
     def network(self) -> tuple[nn.Module, Normalise]:
         torch.manual_seed(0)
-        return create_network(self.recipe.model, self.classes, self.recipe.image.channels, self.size)
+        return create_network(self.recipe.model, self.classes, (*self.size, self.recipe.image.channels))
 
     def criterion(self) -> nn.Module:
         return nn.CrossEntropyLoss(label_smoothing=self.recipe.loss.label_smoothing)
@@ -59,7 +59,7 @@ class KitStep:
     def __init__(self, job: Job) -> None:
         self.device = prepare_device()
         torch.manual_seed(0)
-        self.learner = create_learner(job.recipe, job.classes, job.size, self.device)
+        self.learner = create_learner(job.recipe, job.classes, (*job.size, job.recipe.image.channels), self.device)
         self.network, self.normalise = self.learner.network.train(), self.learner.normalise
         self.per_epoch, self.done = len(job.rows) // job.batch_size, 0
         self.step = create_step(job.recipe, self.learner, job.rows.labels, job.classes, self.per_epoch, (0, 0))

@@ -42,7 +42,9 @@ class Job:
         torch.manual_seed(0)
         networks = []
         for _ in range(self.networks):
-            network, normalise = create_network(self.recipe.model, self.classes, self.recipe.image.channels, self.size)
+            network, normalise = create_network(
+                self.recipe.model, self.classes, (*self.size, self.recipe.image.channels)
+            )
             networks.append(network.to(device, memory_format=torch.channels_last).eval())
         return networks, normalise.to(device)
 

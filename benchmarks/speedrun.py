@@ -10,6 +10,7 @@ import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def _speedrun(args: argparse.Namespace) -> dict[str, Any]:
     import numpy as np
 
     from competition.errors import SpecError
-    from competition.metrics import METRICS
+    from competition.metrics import create_metric
+    from competition.spec_parts import MetricSpec
     from competition.tables import Rows, load_test, load_train
     from folds.store import Split
     from pipeline.augment import Augmentation
@@ -72,13 +74,15 @@ def _speedrun(args: argparse.Namespace) -> dict[str, Any]:
     from pipeline.config import load_recipe
     from pipeline.device import prepare_device
     from pipeline.loop import Task, train_fold
+    from pipeline.losses import fitted_to
     from pipeline.network import check_rules, create_network
     from pipeline.predict import predict
     from pipeline.run import Run
     from pipeline.tracking import NullTracker
 
     contest, recipe, device = cli.contest_of(args), load_recipe(args.recipe, args.set), prepare_device()
-    classes, accuracy = contest.spec.target.classes, METRICS["accuracy"]
+    target, classes, recipe = contest.spec.target, contest.classes, fitted_to(recipe, contest.spec.target)
+    accuracy = create_metric(MetricSpec(name="accuracy", direction="maximize"), target, classes)
     check_rules(recipe.model, contest.spec.rules)
     Augmentation(recipe.augment)
     if recipe.checkpoint == "best":
@@ -88,13 +92,14 @@ def _speedrun(args: argparse.Namespace) -> dict[str, Any]:
 
     # The loop trains a fold on the rows of the others: fold 1 is the whole training set, fold 0 what it looks at.
     if args.curve:
-        watched = Rows(test.ids, test.images, labels)
+        watched = replace(test, labels=labels)
     else:
         few = slice(min(MONITORED, len(training)))
-        watched = Rows(training.ids[few], training.images[few], training.labels[few])
+        watched = Rows(training.ids[few], training.images[few], np.arange(few.stop), training.labels[few])
     rows = Rows(
         np.concatenate([training.ids, watched.ids]),
         training.images + watched.images,
+        np.arange(len(training) + len(watched)),
         np.concatenate([training.labels, watched.labels]),
     )
     split = Split(np.repeat([1, 0], [len(training), len(watched)]), "speedrun")
@@ -110,9 +115,9 @@ def _speedrun(args: argparse.Namespace) -> dict[str, Any]:
         run = Run(Path(folder) / "run", contest.name, recipe, args.recipe, args.seed, split.sha256, 2)
         fold = run.folds[0]
         with fold.locked():
-            train_fold(Task(run, rows, split, classes, accuracy, pixels, device), fold, [0], NullTracker())
+            train_fold(Task(run, rows, split, target, classes, accuracy, pixels, device), fold, [0], NullTracker())
         trained = _seconds_since_start()
-        network, normalise = create_network(recipe.model, len(classes), recipe.image.channels, pixels.shape[1:3])
+        network, normalise = create_network(recipe.model, len(classes), pixels.shape[1:])
         load_weights(fold.weights, network)
         network, normalise = network.to(device).eval(), normalise.to(device)
 

@@ -33,11 +33,12 @@ class Picture:
         return self.files[0]
 
 
-def read_image(path: Path, channels: int = 3) -> np.ndarray:
+def read_image(picture: Picture, channels: int = 3) -> np.ndarray:
     """Decode an image file to (H, W, channels) uint8: RGB for 3 channels, grey for 1. Alpha is dropped.
 
     Raises DataError when the file is missing, truncated or not an image.
     """
+    path = picture.path
     try:
         encoded = np.fromfile(path, dtype=np.uint8)
     except OSError as error:
@@ -55,7 +56,7 @@ def read_image(path: Path, channels: int = 3) -> np.ndarray:
     return image.reshape(*image.shape[:2], channels)
 
 
-def read_images(paths: Sequence[Path], channels: int = 3) -> Iterator[np.ndarray]:
+def read_images(paths: Sequence[Picture], channels: int = 3) -> Iterator[np.ndarray]:
     """Decode images in order on several threads: OpenCV releases the interpreter's lock. Raises as `read_image`."""
     chunk = 256  # bounds how many decoded images wait in memory
     with ThreadPoolExecutor() as pool:
@@ -70,7 +71,7 @@ def fingerprint(image: np.ndarray) -> str:
     ).hexdigest()
 
 
-def fingerprints(paths: Sequence[Path], name: str) -> np.ndarray:
+def fingerprints(paths: Sequence[Picture], name: str) -> np.ndarray:
     """`fingerprint` of every image, (N,) strings, with a progress bar called `name`. Raises as `read_image`."""
     images = tqdm(read_images(paths), total=len(paths), desc=f"reading {name} images", disable=None, leave=False)
     return np.array([fingerprint(image) for image in images])

@@ -12,23 +12,27 @@ def main() -> None:
 
     from competition.images import fingerprints
     from competition.tables import load_holdout, load_test, load_train
-    from folds.report import fold_table, leak_report, refuse_leaks
-    from folds.split import assign_folds
+    from folds.report import fold_table, leak_report, rare_report, refuse_leaks
+    from folds.split import assign_folds, clusters_of, strata_of
     from folds.store import read_folds, write_folds
 
-    spec, rows = contest.spec, load_train(contest)
+    spec, family, rows = contest.spec, contest.spec.target.family, load_train(contest)
     prints = fingerprints(rows.images, "train")
     if contest.folds_file.exists():
         print(f"{contest.folds_file} exists and stays as it is")
     else:
-        write_folds(contest, rows, assign_folds(rows.labels, prints, rows.groups, spec.folds.n, spec.folds.seed))
+        cluster = clusters_of([prints] if rows.groups is None else [prints, rows.groups], rows.row_of)
+        strata = strata_of(family, rows.labels, spec.folds.n)
+        write_folds(contest, rows, assign_folds(strata, cluster, spec.folds.n, spec.folds.seed))
     split = read_folds(contest, rows)
-    refuse_leaks(contest.folds_file, rows.ids, split.fold, prints)
+    refuse_leaks(contest.folds_file, rows.ids, split.fold, prints, rows.row_of)
     others = {"test": load_test(contest), "holdout": load_holdout(contest)}
     others = {name: fingerprints(other.images, name) for name, other in others.items() if other is not None}
 
-    print(fold_table(split.fold, rows.labels, spec.target.classes))
-    for line in leak_report(rows.ids, split.fold, rows.labels, prints, rows.groups, others):
+    print(fold_table(split.fold, rows.labels, family, contest.classes))
+    for line in rare_report(split.fold, rows.labels, family, contest.classes):
+        print(line)
+    for line in leak_report(rows.ids, split.fold, rows.labels, prints, rows.row_of, rows.groups, others):
         print(line)
     print(f"{contest.folds_file}: {len(rows)} rows, {split.n} folds, sha256 {split.sha256[:12]}")
 

@@ -53,7 +53,7 @@ def read_folds(contest: Contest, rows: Rows) -> Split:
             if len(missing)
             else f"{len(table) - len(rows)} ids are not in the table"
         )
-        raise DataError(f"{path} is not a split of {contest.data / spec.train.table}: {which}. {renew}")
+        raise DataError(f"{path} is not a split of {contest.data / spec.train.name}: {which}. {renew}")
     known = table["fold"].isin([str(k) for k in range(spec.folds.n)])
     if not known.all() or table["fold"].nunique() != spec.folds.n:
         raise DataError(f"{path}: the spec asks for folds 0…{spec.folds.n - 1}; the file holds others. {renew}")

@@ -18,7 +18,8 @@ class TrainingBatches(Dataset):
     """Batches of augmented uint8 images, addressed by (epoch, batch).
 
     Args:
-        pixels: (N, H, W, C) uint8, usually a memory map. labels: (N,) int64. rows: the training rows among them.
+        pixels: (N, H, W, C) uint8, usually a memory map. labels: (N, …), one for every image.
+        rows: the training images among them.
         seed: what the order and the augmentations are derived from.
     """
 
@@ -38,7 +39,7 @@ class TrainingBatches(Dataset):
         self._order: tuple[int, np.ndarray] = (-1, rows)
 
     def __getitem__(self, position: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (B, H, W, C) uint8 and labels (B,) int64 of one batch."""
+        """Images (B, H, W, C) uint8 and labels (B, …) of one batch."""
         epoch, batch = position
         rows = self.rows_of(epoch, batch)
         self.augmentation.reseed(*self.seed, epoch, batch)

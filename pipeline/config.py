@@ -54,12 +54,15 @@ class Progressive(Strict):
 
 
 class Loss(Strict):
-    """name: bce asks of every class by itself whether it is there; focal turns to the badly predicted, by `gamma`.
-
-    class_weights: "balanced" weighs an image by the inverse frequency of its class; their mean over images is 1.
+    """name: auto is what the contest's target asks for: cross_entropy for one class or shares, ordinal where the
+        classes have an order, bce for several labels, squared for numbers. bce asks of every class by itself whether it
+        is there; focal turns to the badly predicted, by `gamma`; ordinal is the smaller the nearer a wrong class is;
+        absolute minds outliers less than squared.
+    class_weights: "balanced" weighs an image by the inverse frequency of its class, their mean over images is 1; of
+        several labels, the positives of each weigh as much as its negatives.
     """
 
-    name: Literal["cross_entropy", "focal", "bce"] = "cross_entropy"
+    name: Literal["auto", "cross_entropy", "focal", "bce", "ordinal", "squared", "absolute"] = "auto"
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     gamma: Annotated[float, Field(ge=0)] = 2.0
     class_weights: Literal["none", "balanced"] = "none"

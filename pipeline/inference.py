@@ -13,6 +13,7 @@ from pipeline.network import create_network
 from pipeline.predict import predict
 from pipeline.run import Run
 from pipeline.store import Predictions
+from pipeline.views import predictions_of_rows
 
 
 def predict_run(contest: Contest, run: Run, part: str, rows: Rows) -> Predictions:
@@ -24,7 +25,7 @@ def predict_run(contest: Contest, run: Run, part: str, rows: Rows) -> Prediction
 
 
 def predict_rows(contest: Contest, run: Run, part: str, rows: Rows) -> Predictions:
-    """Predict `rows` with every fold of `run` and average the folds' probabilities. Nothing is written beside the run.
+    """Predict `rows` with every fold of `run` and average the folds' predictions. Nothing is written beside the run.
 
     Args:
         part: "test" or "holdout".
@@ -32,7 +33,7 @@ def predict_rows(contest: Contest, run: Run, part: str, rows: Rows) -> Predictio
     Raises DataError: an unfinished fold, unreadable images, or damaged weights.
     """
     run.require_finished()
-    classes, recipe, device = contest.spec.target.classes, run.recipe, prepare_device()
+    classes, target, recipe, device = contest.classes, contest.spec.target, run.recipe, prepare_device()
     # TF32 has 10 bits of mantissa: a recipe's float32 would differ from GPU to GPU in the third digit.
     torch.backends.cudnn.allow_tf32 = False
     pixels = decoded(rows.images, recipe.image, contest.runs / "cache", part)
@@ -40,11 +41,13 @@ def predict_rows(contest: Contest, run: Run, part: str, rows: Rows) -> Predictio
     model = recipe.model.model_copy(update={"pretrained": False})
     networks = []
     for fold in run.folds:
-        network, normalise = create_network(model, len(classes), recipe.image.channels, pixels.shape[1:3])
+        network, normalise = create_network(model, len(classes), pixels.shape[1:], target.family)
         load_weights(fold.weights, network)
         networks.append(network.to(device, memory_format=torch.channels_last).eval())
     clock = time.monotonic()
-    probabilities = predict(networks, normalise.to(device), pixels, recipe, device, title=f"{run.name}: {part}")
-    rate = len(rows) / (time.monotonic() - clock)
-    print(f"{run.name}: {len(rows)} {part} images, {len(networks)} folds, {rate:.0f} images/s")
-    return Predictions(rows.ids, classes, probabilities, run.folds_sha256, rows.labels)
+    title = f"{run.name}: {part}"
+    p = predict(networks, normalise.to(device), pixels, recipe, device, title=title, family=target.family)
+    rate = len(pixels) / (time.monotonic() - clock)
+    probabilities = predictions_of_rows(p, rows.row_of, contest.spec.views, target)
+    print(f"{run.name}: {len(pixels)} {part} images, {len(networks)} folds, {rate:.0f} images/s")
+    return Predictions(rows.ids, classes, probabilities, run.folds_sha256, rows.labels, target.family)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from timm.utils import ModelEmaV3
 from torch import nn
@@ -11,6 +12,7 @@ from competition.metrics import Metric
 from pipeline.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.config import Recipe
 from pipeline.device import arithmetic
+from pipeline.losses import spread_of
 from pipeline.network import create_network
 from pipeline.optimizer import create_optimizer
 from pipeline.predict import Normalise
@@ -74,12 +76,20 @@ class Learner:
             self.best = {"score": score, "epoch": self.epoch, "weights": weights}
 
 
-def create_learner(recipe: Recipe, classes: int, size: tuple[int, int], device: torch.device) -> Learner:
-    """The recipe's network on `device`, for images of `size` (height, width), with its optimiser.
+def create_learner(
+    recipe: Recipe, classes: int, shape: tuple[int, int, int], device: torch.device, values: np.ndarray | None = None
+) -> Learner:
+    """The recipe's network on `device`, for images of `shape` (height, width, channels), with its optimiser.
 
     Its weights follow from torch's random state.
+
+    Args:
+        values: (N, classes) the training labels, where the target is numbers.
     """
-    network, normalise = create_network(recipe.model, classes, recipe.image.channels, size)
+    network, normalise = create_network(recipe.model, classes, shape, "classes" if values is None else "values")
+    if values is not None:
+        for buffer, statistic in zip((network.mean, network.std), spread_of(values), strict=True):
+            buffer.copy_(torch.from_numpy(statistic))
     network.to(device, memory_format=torch.channels_last)
     # Warm-up: the average would otherwise remember the random weights of the start for too long.
     ema = ModelEmaV3(network, decay=recipe.ema, use_warmup=True, warmup_power=0.8) if recipe.ema else None

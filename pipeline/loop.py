@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from blending.truth import truth_of
 from competition.errors import DataError
 from competition.interrupt import Termination
-from competition.metrics import Metric, log_loss
+from competition.metrics import Metric
+from competition.spec_parts import Target, Views
 from competition.tables import Rows
 from folds.store import Split
 from pipeline.augment import Augmentation
@@ -26,6 +28,7 @@ from pipeline.run import Fold, Run
 from pipeline.step import create_step
 from pipeline.store import Predictions
 from pipeline.tracking import NullTracker
+from pipeline.views import predictions_of_rows
 
 LOOK_SECONDS = 1.0  # how often the loss is read in an epoch: reading it makes a GPU wait
 CHECKPOINT_SECONDS = 300.0  # the most that a crash in a long epoch costs
@@ -33,15 +36,24 @@ CHECKPOINT_SECONDS = 300.0  # the most that a crash in a long epoch costs
 
 @dataclass(frozen=True)
 class Task:
-    """What the folds of a run share. pixels: (N, H, W, C) uint8, in the order of `rows`."""
+    """What the folds of a run share. pixels: (V, H, W, C) uint8, in the order of the rows' images."""
 
     run: Run
     rows: Rows
     split: Split
+    target: Target
     classes: tuple[str, ...]
     metric: Metric
     pixels: np.ndarray
     device: torch.device
+    views: Views | None = None
+
+    def images_of(self, rows: np.ndarray) -> np.ndarray:
+        """The places in `pixels` of the images of some rows (N,) bool."""
+        return np.flatnonzero(rows[self.rows.row_of])
+
+    def loss(self, labels: np.ndarray, predictions: np.ndarray) -> float:
+        return float(truth_of(self.target.family, labels).losses(predictions).mean())
 
 
 def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -> None:
@@ -58,19 +70,21 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -
         Terminated: asked to end by SIGTERM; the step was finished and a checkpoint written.
     """
     recipe, seed, metric = task.run.recipe, (task.run.seed, fold.number), task.metric
-    held_out = np.flatnonzero(task.split.fold == fold.number)
-    training = np.flatnonzero(task.split.fold != fold.number)
+    held_out, family = task.split.fold == fold.number, task.target.family
     labels, epochs = task.rows.labels[held_out], recipe.schedule.epochs
+    values = task.rows.labels[~held_out] if family == "values" else None
 
     seed_everything(task.device, *seed)
-    learner = create_learner(recipe, len(task.classes), task.pixels.shape[1:3], task.device)
+    learner = create_learner(recipe, len(task.classes), task.pixels.shape[1:], task.device, values)
     if learner.resume(fold, task.device):
         print(f"fold {fold.number}  continues after epoch {learner.epoch}, step {learner.batch}")
     history = [row for row in fold.history() if row["epoch"] <= learner.epoch]
     fold.write_history(history)
 
     augmentation = Augmentation(recipe.augment)
-    batches = TrainingBatches(task.pixels, task.rows.labels, training, augmentation, recipe.batch_size, seed)
+    image_labels = task.rows.labels[task.rows.row_of]
+    training = task.images_of(~held_out)
+    batches = TrainingBatches(task.pixels, image_labels, training, augmentation, recipe.batch_size, seed)
     stream = batches.stream(learner.epoch, learner.batch, epochs, augmentation_workers(task.device))
     progress = Progress(fold.number, folds, epochs, batches.per_epoch, recipe.batch_size)
     probabilities = None
@@ -89,7 +103,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -
             if learner.epoch % recipe.schedule.validate_every == 0 or learner.epoch == epochs:
                 probabilities = _predict(task, learner, held_out)
                 row |= {
-                    "val/loss": log_loss(labels, probabilities),
+                    "val/loss": task.loss(labels, probabilities),
                     f"val/{metric.name}": metric(labels, probabilities),
                 }
             if not (learner.is_finite() and math.isfinite(row.get("val/loss", 0.0))):
@@ -109,12 +123,12 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -
     if learner.best is not None or probabilities is None:
         probabilities = _predict(task, learner, held_out)
     save_weights(fold.weights, learner.evaluated.state_dict())
-    Predictions(task.rows.ids[held_out], task.classes, probabilities, task.split.sha256, labels).save(fold.oof)
+    Predictions(task.rows.ids[held_out], task.classes, probabilities, task.split.sha256, labels, family).save(fold.oof)
     fold.finish(
         {
             "metric": metric.name,
             "score": metric(labels, probabilities),
-            "log_loss": log_loss(labels, probabilities),
+            "loss": task.loss(labels, probabilities),
             "epochs": learner.epoch,
             "seconds": sum(row["seconds"] for row in history),
             "images_per_second": float(np.median([row["images_per_second"] for row in history])),
@@ -133,9 +147,9 @@ def _train_epoch(
     termination: Termination,
 ) -> tuple[float, float]:
     """The rest of one pass over the training rows; returns the pass's mean loss and its seconds."""
-    epoch, training_labels = learner.epoch, task.rows.labels[batches.rows]
-    seed = (task.run.seed, fold.number)
-    step = create_step(task.run.recipe, learner, training_labels, len(task.classes), batches.per_epoch, seed)
+    epoch, labels, seed = learner.epoch, batches.labels[batches.rows], (task.run.seed, fold.number)
+    family, classes = task.target.family, len(task.classes)
+    step = create_step(task.run.recipe, learner, labels, classes, batches.per_epoch, seed, family)
     losses = torch.zeros(batches.per_epoch, device=task.device)
     losses[: learner.batch] = learner.losses[: learner.batch]
     learner.losses = losses
@@ -173,7 +187,7 @@ def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batc
     """The message for a loss or network that holds no numbers, seen after step `batch` of `epoch` (counted from 1)."""
     recipe, step = task.run.recipe, (epoch - 1) * batches.per_epoch + batch
     lr = learning_rate(step, batches.per_epoch, recipe.schedule, recipe.optimizer.lr)
-    ids = ", ".join(task.rows.ids[batches.rows_of(epoch - 1, batch)][:8])
+    ids = ", ".join(task.rows.ids[task.rows.row_of[batches.rows_of(epoch - 1, batch)]][:8])
     clip = "" if recipe.optimizer.clip_norm else "optimizer.clip_norm=1, or "
     kept = "the last good checkpoint stays" if fold.checkpoint.is_file() else "nothing was saved before it"
     return (
@@ -184,4 +198,6 @@ def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batc
 
 
 def _predict(task: Task, learner: Learner, rows: np.ndarray) -> np.ndarray:
-    return predict([learner.evaluated], learner.normalise, task.pixels, task.run.recipe, task.device, rows)
+    images, recipe, family = task.images_of(rows), task.run.recipe, task.target.family
+    p = predict([learner.evaluated], learner.normalise, task.pixels, recipe, task.device, images, family=family)
+    return predictions_of_rows(p, task.rows.row_of[images], task.views, task.target)

@@ -16,7 +16,7 @@ MULTIPLE = 4  # sides of smaller images: fewer different sizes, so that no kerne
 class BatchAugmentation:
     """The recipe's `progressive`, `erase` and `mix`, in this order. Draws from the global random states."""
 
-    def __init__(self, recipe: Recipe, classes: int, device: torch.device) -> None:
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
         self.progressive, mix = recipe.progressive, recipe.mix
         self.mixup = self.erasing = None
         if mix.mixup or mix.cutmix:
@@ -25,31 +25,32 @@ class BatchAugmentation:
                 cutmix_alpha=mix.cutmix,
                 prob=mix.probability,
                 mode="elem",  # one strength per image: with one per batch, whole batches would go unmixed
-                label_smoothing=recipe.loss.label_smoothing,
-                num_classes=classes,
+                label_smoothing=0.0,  # the targets are smoothed already
             )
         if recipe.erase:
             self.erasing = RandomErasing(recipe.erase, mode="pixel", device=device)
 
     def __call__(
-        self, images: torch.Tensor, labels: torch.Tensor, progress: float
+        self, images: torch.Tensor, targets: torch.Tensor, progress: float
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Change normalised images (B, C, H, W).
 
         Args:
-            labels: (B,) int64. progress: share of the training that is done, in [0, 1).
+            targets: (B, classes) float32. progress: share of the training that is done, in [0, 1).
 
         Returns:
-            Images, perhaps smaller, in channels_last memory format; and the labels, or where images were mixed
-            their shares (B, classes) float32, smoothed.
+            Images, perhaps smaller, in channels_last memory format; and the targets, mixed as the images are.
         """
         if self.progressive is not None:
             images = smaller(images, self.progressive, progress)
         if self.erasing is not None:
             images = self.erasing(images)
         if self.mixup is not None:
-            images, labels = self.mixup(images, labels)
-        return images.contiguous(memory_format=torch.channels_last), labels
+            # timm mixes class indices only. Taking the images themselves for classes, it tells the shares of each.
+            self.mixup.num_classes = len(images)
+            images, shares = self.mixup(images, torch.arange(len(images), device=images.device))
+            targets = shares @ targets
+        return images.contiguous(memory_format=torch.channels_last), targets
 
 
 def smaller(images: torch.Tensor, settings: Progressive, progress: float) -> torch.Tensor:

@@ -3,11 +3,12 @@
 import difflib
 
 import timm
+import torch
 from torch import nn
 
 import models
 from competition.errors import SpecError
-from competition.spec import Rules
+from competition.spec_parts import Family, Rules
 from pipeline.config import Model, Recipe
 from pipeline.predict import Normalise
 
@@ -36,24 +37,31 @@ def check_rules(model: Model, rules: Rules) -> None:
         )
 
 
-def check_network(recipe: Recipe, num_classes: int, size: tuple[int, int]) -> None:
-    """Raise SpecError when the recipe's network cannot be built, or not be trained as the recipe says."""
-    create_network(recipe.model, num_classes, recipe.image.channels, size)
+def check_network(recipe: Recipe, num_classes: int, shape: tuple[int, int, int]) -> None:
+    """Raise SpecError when the recipe's network cannot be built, or not be trained as the recipe says.
+
+    Args:
+        shape: (height, width, channels) of the images.
+    """
+    create_network(recipe.model, num_classes, shape)
     if recipe.progressive is not None and timm.get_pretrained_cfg_value(recipe.model.name, "fixed_input_size"):
         raise SpecError(f"progressive: {recipe.model.name} is built for one image size")
 
 
-def create_network(model: Model, num_classes: int, channels: int, size: tuple[int, int]) -> tuple[nn.Module, Normalise]:
+def create_network(
+    model: Model, num_classes: int, shape: tuple[int, int, int], family: Family = "classes"
+) -> tuple[nn.Module, Normalise]:
     """Build the recipe's network, and the normalisation that its inputs need.
 
     Args:
-        size: (height, width) of the images; only networks of a fixed input size are told.
+        shape: (height, width, channels) of the images; only networks of a fixed input size are told the first two.
+        family: of the target; a network for values is a `Standardised` one.
 
     Raises SpecError when the network does not take one of model.args.
     """
-    args = dict(model.args)
+    args, (*size, channels) = dict(model.args), shape
     if timm.get_pretrained_cfg_value(model.name, "fixed_input_size"):
-        args["img_size"] = size
+        args["img_size"] = tuple(size)
     try:
         network = timm.create_model(
             model.name, pretrained=model.pretrained, num_classes=num_classes, in_chans=channels, **args
@@ -61,6 +69,25 @@ def create_network(model: Model, num_classes: int, channels: int, size: tuple[in
     except TypeError as error:
         raise SpecError(f"model.args: {model.name} does not take them: {error}") from error
     mean, std = network.default_cfg["mean"], network.default_cfg["std"]
-    if channels == 1:
-        mean, std = (sum(mean) / len(mean),), (sum(std) / len(std),)
-    return network, Normalise(mean, std)
+    if channels != len(mean):
+        mean, std = ((sum(each) / len(each),) * channels for each in (mean, std))
+    return (Standardised(network, num_classes) if family == "values" else network), Normalise(mean, std)
+
+
+class Standardised(nn.Module):
+    """A network whose outputs are numbers in the target's own unit: it learns them in standard deviations.
+
+    mean, std: (numbers,) of the training labels, saved with the weights.
+    """
+
+    def __init__(self, network: nn.Module, numbers: int) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.zeros(numbers))
+        self.register_buffer("std", torch.ones(numbers))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images).float() * self.std + self.mean
+
+    def get_classifier(self) -> nn.Module:
+        return self.network.get_classifier()

@@ -1,4 +1,4 @@
-"""Probabilities of a network over an array of images."""
+"""Predictions of a network over an array of images."""
 
 from collections.abc import Sequence
 
@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from competition.spec_parts import Family
 from pipeline.config import Recipe
 from pipeline.device import autocast
-from pipeline.losses import probabilities_of
+from pipeline.losses import predictions_of
 
 FLIPS = {"horizontal": (3,), "vertical": (2,)}
 
@@ -36,16 +37,17 @@ def predict(
     device: torch.device,
     rows: np.ndarray | None = None,
     title: str | None = None,
+    family: Family = "classes",
 ) -> np.ndarray:
-    """Class probabilities, averaged over the networks and over the recipe's test-time flips.
+    """Predictions, averaged over the networks and over the recipe's test-time flips.
 
     Args:
         networks: in evaluation mode, on `device`; all of them see each batch, so images are read once.
-        pixels: (N, H, W, C) uint8. rows: which of them, in this order; all when left out.
+        pixels: (N, H, W, C) uint8. rows: which of them, in this order; all when left out. family: of the target.
         title: name of a progress bar; none is shown when left out.
 
     Returns:
-        (N, classes) float32; each row sums to 1.
+        (N, classes) float32, as `Target.family` says.
     """
     rows = np.arange(len(pixels)) if rows is None else rows
     context, step = autocast(device, recipe.precision), max(64, recipe.batch_size)
@@ -59,6 +61,6 @@ def predict(
             for view in views:
                 with context:
                     logits = network(view)
-                total = total + probabilities_of(logits.float(), recipe.loss)
+                total = total + predictions_of(logits.float(), recipe.loss, family)
         parts.append((total / (len(networks) * len(views))).cpu().numpy())
     return np.concatenate(parts)

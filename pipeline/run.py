@@ -58,7 +58,7 @@ class Fold:
         return (self.folder / "DONE").is_file()
 
     def result(self) -> dict[str, Any]:
-        """What DONE says: score, log_loss, epochs, seconds, images_per_second. Raises DataError when unfinished."""
+        """What DONE says: score, loss, epochs, seconds, images_per_second. Raises DataError when unfinished."""
         try:
             return json.loads((self.folder / "DONE").read_text())
         except (OSError, ValueError) as error:
@@ -194,7 +194,7 @@ def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, se
         "spec_sha256": contest.spec.sha256,
         "folds_sha256": split.sha256,
         "n_folds": split.n,
-        "classes": list(contest.spec.target.classes),
+        "classes": list(contest.classes),
     }
     if path.exists():
         before, now = flatten(read_yaml(path)), flatten(settings)

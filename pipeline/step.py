@@ -5,31 +5,38 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from competition.spec_parts import Family
 from pipeline.config import Recipe
 from pipeline.device import autocast
 from pipeline.learner import Learner
-from pipeline.losses import create_loss
+from pipeline.losses import create_loss, soft_targets
 from pipeline.mixing import BatchAugmentation, seed_everything
 from pipeline.optimizer import set_rates
 
 
 def create_step(
-    recipe: Recipe, learner: Learner, labels: np.ndarray, classes: int, per_epoch: int, seed: tuple[int, ...]
+    recipe: Recipe,
+    learner: Learner,
+    labels: np.ndarray,
+    classes: int,
+    per_epoch: int,
+    seed: tuple[int, ...],
+    family: Family = "classes",
 ) -> Callable[[torch.Tensor, torch.Tensor, int, int], torch.Tensor]:
     """The recipe's training step.
 
     Args:
-        labels: (N,) of all training rows. per_epoch: steps in an epoch.
+        labels: of all training rows, as `Target.family` says. per_epoch: steps in an epoch.
         seed: what each step's random state follows from, together with the step's place.
 
     Returns:
-        step(images, labels, epoch, batch), which takes (B, H, W, C) uint8 images and (B,) int64 labels, changes the
+        step(images, labels, epoch, batch), which takes (B, H, W, C) uint8 images and their labels, changes the
         learner's weights, and returns the loss, still on the device: reading it would make a GPU wait.
     """
     network, optimizer, scaler = learner.network, learner.optimizer, learner.scaler
     device = next(network.parameters()).device
-    criterion = create_loss(recipe.loss, labels, classes).to(device)
-    augment, context = BatchAugmentation(recipe, classes, device), autocast(device, recipe.precision)
+    criterion = create_loss(recipe.loss, labels, classes, family).to(device)
+    augment, context = BatchAugmentation(recipe, device), autocast(device, recipe.precision)
     total = recipe.schedule.epochs * per_epoch
 
     def step(images: torch.Tensor, labels: torch.Tensor, epoch: int, batch: int) -> torch.Tensor:
@@ -37,7 +44,8 @@ def create_step(
         number = epoch * per_epoch + batch
         seed_everything(device, *seed, epoch, batch)
         set_rates(optimizer, number, per_epoch, recipe.schedule, recipe.optimizer.lr)
-        inputs, targets = augment(learner.normalise(images), labels, number / total)
+        targets = soft_targets(labels, classes, recipe.loss.label_smoothing, family)
+        inputs, targets = augment(learner.normalise(images), targets, number / total)
         with context:
             logits = network(inputs)
         loss = criterion(logits.float(), targets)

@@ -3,19 +3,28 @@
 A file (NumPy's npz, without pickle) holds
     ids             (N,) strings, unique
     classes         (C,) strings, the order of the columns
-    probabilities   (N, C) float32, each row a distribution
+    family          string, of the target; a file of earlier versions, which has none, is of the family classes
+    probabilities   (N, C) float32: each row a distribution (classes, shares), numbers from 0 to 1 (labels), or any
+                    finite numbers (values)
     folds_sha256    string: hash of the folds.csv behind it
-    labels          (N,) int64 indices into classes, where they are known
+    labels          where they are known: (N,) int64 indices into classes (classes), (N, C) uint8 zeros and ones
+                    (labels), (N, C) float32 (shares, values)
 """
 
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from competition.errors import DataError
 from competition.files import atomic_open
+from competition.spec_parts import Family
+
+LABELS = {"classes": np.int64, "labels": np.uint8, "shares": np.float32, "values": np.float32}
+AT_ONCE = 4_000_000  # numbers that are looked at together: with many classes, a whole file would be copied
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ class Predictions:
     probabilities: np.ndarray
     folds_sha256: str
     labels: np.ndarray | None = None
+    family: Family = "classes"
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -34,24 +44,43 @@ class Predictions:
     def check(self, name: str) -> "Predictions":
         """Return self when sound. Raises DataError with `name` (the file) and the first bad id otherwise."""
         p, n = self.probabilities, len(self.ids)
-        if p.shape != (n, len(self.classes)) or n == 0:
+        if self.family not in get_args(Family):
+            raise DataError(f"{name}: its family {self.family!r} is none of {', '.join(get_args(Family))}")
+        if p.shape != (n, len(self.classes)) or p.size == 0:
             raise DataError(
-                f"{name}: probabilities have shape {p.shape}, expected ({n}, {len(self.classes)}) and a row"
+                f"{name}: probabilities have shape {p.shape}, expected ({n}, {len(self.classes)}), and not empty"
             )
         if len(set(self.classes)) != len(self.classes):
             raise DataError(f"{name}: a class name occurs twice in {list(self.classes)}")
         _, first, count = np.unique(self.ids, return_index=True, return_counts=True)
         _refuse(name, self.ids, np.isin(np.arange(n), first[count > 1]), "occurs more than once")
-        _refuse(name, self.ids, ~np.isfinite(p).all(axis=1), "has a probability that is NaN or infinite")
-        _refuse(name, self.ids, ((p < 0) | (p > 1.001)).any(axis=1), "has a probability outside 0…1")
-        off = np.abs(p.sum(axis=1, dtype=np.float64) - 1) > 1e-3
-        _refuse(name, self.ids, off, "has probabilities that do not sum to 1")
+        number = "number" if self.family == "values" else "probability"
+        self._all_rows(name, p, _is_finite, f"has a {number} that is NaN or infinite")
+        if self.family != "values":
+            self._all_rows(name, p, _is_probability, "has a probability outside 0…1")
+        if self.family in ("classes", "shares"):
+            self._all_rows(name, p, _is_distribution, "has probabilities that do not sum to 1")
         if self.labels is not None:
-            if self.labels.shape != (n,):
-                raise DataError(f"{name}: {self.labels.shape} labels for {n} ids")
-            unknown = (self.labels < 0) | (self.labels >= len(self.classes))
-            _refuse(name, self.ids, unknown, "has a label outside the classes")
+            self._check_labels(name, self.labels)
         return self
+
+    def _check_labels(self, name: str, labels: np.ndarray) -> None:
+        if labels.shape != ((len(self),) if self.family == "classes" else self.probabilities.shape):
+            raise DataError(f"{name}: labels of shape {labels.shape} for {len(self)} ids")
+        if self.family == "classes":
+            unknown = (labels < 0) | (labels >= len(self.classes))
+            _refuse(name, self.ids, unknown, "has a label outside the classes")
+        elif self.family == "labels":
+            self._all_rows(name, labels, lambda y: ((y == 0) | (y == 1)).all(axis=1), "has a label that is not 0 or 1")
+        else:
+            self._all_rows(name, labels, _is_finite, "has a label that is NaN or infinite")
+        if self.family == "shares":
+            self._all_rows(name, labels, _is_distribution, "has labels that do not sum to 1")
+
+    def _all_rows(self, name: str, array: np.ndarray, good: Callable[[np.ndarray], np.ndarray], problem: str) -> None:
+        step = max(1, AT_ONCE // array.shape[1])
+        bad = [~good(array[start : start + step]) for start in range(0, len(array), step)]
+        _refuse(name, self.ids, np.concatenate(bad), problem)
 
     def save(self, path: Path) -> None:
         """Check and write, atomically."""
@@ -59,11 +88,12 @@ class Predictions:
         arrays = {
             "ids": np.asarray(self.ids, dtype=str),
             "classes": np.asarray(self.classes, dtype=str),
-            "probabilities": self.probabilities.astype(np.float32),
+            "probabilities": self.probabilities.astype(np.float32, copy=False),
             "folds_sha256": np.asarray(self.folds_sha256),
+            "family": np.asarray(self.family),
         }
         if self.labels is not None:
-            arrays["labels"] = self.labels.astype(np.int64)
+            arrays["labels"] = self.labels.astype(LABELS[self.family], copy=False)
         with atomic_open(path, "wb") as file:
             np.savez(file, **arrays)
 
@@ -81,10 +111,17 @@ class Predictions:
             _refuse(name, these, ~np.isin(these, those), problem)
         order = np.argsort(self.ids)
         rows = order[np.searchsorted(self.ids, ids, sorter=order)]
-        columns = [self.classes.index(c) for c in classes]
-        labels = None if self.labels is None else np.argsort(columns)[self.labels[rows]]
-        probabilities = self.probabilities[np.ix_(rows, columns)]
-        return replace(self, ids=ids, classes=classes, probabilities=probabilities, labels=labels)
+        labels = None if self.labels is None else self.labels[rows]
+        moved = replace(self, ids=ids, probabilities=self.probabilities[rows], labels=labels)
+        return moved if tuple(self.classes) == tuple(classes) else moved._with_columns(classes)
+
+    def _with_columns(self, classes: tuple[str, ...]) -> "Predictions":
+        place = {name: column for column, name in enumerate(self.classes)}
+        columns = np.array([place[name] for name in classes])
+        labels = self.labels
+        if labels is not None:
+            labels = np.argsort(columns)[labels] if self.family == "classes" else labels[:, columns]
+        return replace(self, classes=classes, probabilities=self.probabilities[:, columns], labels=labels)
 
 
 def load_predictions(path: Path, folds_sha256: str | None = None) -> Predictions:
@@ -104,6 +141,7 @@ def load_predictions(path: Path, folds_sha256: str | None = None) -> Predictions
             arrays["probabilities"],
             str(arrays["folds_sha256"]),
             arrays.get("labels"),
+            str(arrays.get("family", "classes")),
         )
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
@@ -118,13 +156,25 @@ def load_predictions(path: Path, folds_sha256: str | None = None) -> Predictions
 
 
 def concatenate(parts: list[Predictions]) -> Predictions:
-    """Stack the folds' predictions to the out-of-fold predictions of all rows. Classes and split must agree."""
-    if len({(part.classes, part.folds_sha256) for part in parts}) != 1:
-        raise DataError("folds of one run disagree on their classes or their split; train the run again")
+    """Stack the folds' predictions to the out-of-fold predictions of all rows. Classes, family and split must agree."""
+    if len({(part.classes, part.family, part.folds_sha256) for part in parts}) != 1:
+        raise DataError("folds of one run disagree on their classes, family or split; train the run again")
     labels = None if any(part.labels is None for part in parts) else np.concatenate([part.labels for part in parts])
     ids = np.concatenate([part.ids for part in parts])
     probabilities = np.concatenate([part.probabilities for part in parts])
-    return Predictions(ids, parts[0].classes, probabilities, parts[0].folds_sha256, labels)
+    return replace(parts[0], ids=ids, probabilities=probabilities, labels=labels)
+
+
+def _is_finite(p: np.ndarray) -> np.ndarray:
+    return np.isfinite(p).all(axis=1)
+
+
+def _is_probability(p: np.ndarray) -> np.ndarray:
+    return ((p >= 0) & (p <= 1.001)).all(axis=1)
+
+
+def _is_distribution(p: np.ndarray) -> np.ndarray:
+    return _is_probability(p) & (np.abs(p.sum(axis=1, dtype=np.float64) - 1) <= 1e-3)
 
 
 def _refuse(name: str, ids: np.ndarray, bad: np.ndarray, problem: str) -> None:

@@ -10,43 +10,99 @@ from hypothesis import strategies as st
 
 from competition.errors import DataError
 from competition.tables import load_train
-from folds.split import assign_folds, clusters_of
+from folds.balance import balanced_folds
+from folds.report import leak_report, rare_report
+from folds.split import assign_folds, clusters_of, strata_of
 from folds.store import read_folds, write_folds
 from tests.support import make_contest
 
 ROOT = Path(__file__).parent.parent
 
 
+def split(labels, keys, n, seed=0, family="classes"):
+    return assign_folds(strata_of(family, labels, n), clusters_of(keys), n, seed)
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 10**6), st.booleans())
-def test_every_row_has_a_fold_and_nothing_that_belongs_together_is_parted(seed, grouped):
+@given(st.integers(0, 10**6), st.booleans(), st.sampled_from(["classes", "labels", "shares", "values"]))
+def test_every_row_has_a_fold_and_nothing_that_belongs_together_is_parted(seed, grouped, family):
     rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, 120)
+    labels = {
+        "classes": rng.integers(0, 3, 120),
+        "labels": (rng.random((120, 4)) < 0.2).astype(np.uint8),
+        "shares": rng.dirichlet(np.ones(3), 120),
+        "values": rng.normal(size=(120, 2)),
+    }[family]
     prints = rng.integers(0, 1000, 120)  # some images occur more than once
-    groups = rng.integers(0, 60, 120) if grouped else None
-    fold = assign_folds(labels, prints, groups, n=4, seed=0)
+    keys = [prints, rng.integers(0, 60, 120)] if grouped else [prints]
+    fold = split(labels, keys, 4, family=family)
     assert set(fold) == {0, 1, 2, 3}
-    for key in (prints, groups) if grouped else (prints,):
+    for key in keys:
         for value in np.unique(key):
             assert len(set(fold[key == value])) == 1
-    assert (fold == assign_folds(labels, prints, groups, n=4, seed=0)).all()
+    assert (fold == split(labels, keys, 4, family=family)).all()
 
 
-def test_distinct_images_are_split_exactly():
+@pytest.mark.parametrize("balanced", [False, True])
+def test_distinct_images_are_split_exactly(balanced):
     labels = np.repeat([0, 1, 2], [50, 25, 10])
-    fold = assign_folds(labels, np.arange(85), None, n=5, seed=0)
+    strata = strata_of("classes", labels, 5)
+    fold = balanced_folds(strata, np.ones(85, int), 5, 0) if balanced else assign_folds(strata, np.arange(85), 5, 0)
     for k in range(5):
         assert np.bincount(labels[fold == k]).tolist() == [10, 5, 2]
+
+
+def test_labels_are_spread_as_evenly_as_their_number_allows():
+    rng = np.random.default_rng(0)
+    labels = (rng.random((2000, 12)) < np.linspace(0.005, 0.5, 12)).astype(np.uint8)
+    fold = split(labels, [np.arange(2000)], 5, family="labels")
+    counts = np.stack([labels[fold == k].sum(axis=0) for k in range(5)])
+    spread = counts.max(axis=0).astype(int) - counts.min(axis=0)
+    assert (spread <= np.maximum(1, 0.06 * counts.mean(axis=0))).all()
+    assert np.ptp(np.bincount(fold)) <= 0.06 * 400
+
+
+def test_numbers_are_spread_over_their_whole_range():
+    values = np.random.default_rng(0).lognormal(size=(1000, 1))
+    fold = split(values, [np.arange(1000)], 5, family="values")
+    tails = np.sort(values[:, 0])[[100, 900]]
+    for k in range(5):
+        assert abs((values[fold == k] < tails[0]).sum() - 20) <= 1
+        assert abs((values[fold == k] > tails[1]).sum() - 20) <= 1
+
+
+def test_groups_of_unequal_size_fill_the_folds_evenly():
+    rng = np.random.default_rng(0)
+    groups = rng.geometric(0.02, 3000)
+    labels = rng.integers(0, 2, 3000)
+    fold = split(labels, [np.arange(3000), groups], 5)
+    shares = np.array([np.bincount(labels[fold == k], minlength=2) for k in range(5)])
+    assert (np.abs(shares - shares.mean(axis=0)) < 0.05 * shares.mean(axis=0)).all()
 
 
 def test_clusters_join_through_chains():
     # Rows 0 and 1 are the same image, 1 and 2 the same patient, 3 stands alone.
     assert clusters_of([np.array([7, 7, 8, 9]), np.array(["a", "b", "b", "c"])]).tolist() == [0, 0, 0, 1]
+    # Row 0 has two images, one of which is also row 2's.
+    assert clusters_of([np.array([1, 2, 3, 2])], np.array([0, 0, 1, 2])).tolist() == [0, 1, 0]
 
 
-def test_a_class_with_fewer_images_than_folds_is_refused():
+def test_a_rare_class_is_in_as_many_folds_as_it_can_be_and_that_is_said():
+    labels, images = np.array([0] * 9 + [1] * 4 + [2]), np.array([*range(9), 20, 20, 21, 21, 30])
+    fold = split(labels, [images], 3)
+    assert len(set(fold[labels == 1])) == 2
+    lines = rare_report(fold, labels, "classes", ("a", "b", "c", "d"))
+    assert [line.split(" classes ")[1][:12] for line in lines] == ["do not occur", "are in one f", "are in fewer"]
+    assert "(d)" in lines[0] and "(c)" in lines[1] and "(b)" in lines[2]
     with pytest.raises(DataError, match="only 2 distinct images"):
-        assign_folds(np.array([0] * 9 + [1] * 4), np.array([*range(9), 20, 20, 21, 21]), None, n=3, seed=0)
+        split(np.array([0, 1, 1]), [np.array([5, 5, 6])], 3)
+
+
+def test_contradictory_labels_are_reported_for_every_kind_of_label():
+    ids, fold, row_of = np.array(["a", "b", "c"]), np.array([0, 0, 1]), np.arange(3)
+    for labels in (np.array([0, 1, 1]), np.array([[0, 1], [1, 1], [1, 1]]), np.array([[0.5], [0.25], [1]])):
+        lines = leak_report(ids, fold, labels, np.array(["x", "x", "y"]), row_of, None, {})
+        assert lines[-1].endswith("1 images have two different labels, for instance a and b")
 
 
 def folds(tiny) -> subprocess.CompletedProcess:

@@ -15,7 +15,7 @@ from pipeline.network import check_rules, create_network, our_networks
 @pytest.mark.parametrize("name", our_networks())
 def test_contract(name, channels, size):
     torch.manual_seed(0)
-    network, normalise = create_network(Model(name=name), 5, channels, size)
+    network, normalise = create_network(Model(name=name), 5, (*size, channels))
     images = torch.randint(0, 256, (4, *size, channels), dtype=torch.uint8)
     x = normalise(images)
     assert x.shape == (4, channels, *size) and x.is_contiguous(memory_format=torch.channels_last)
@@ -50,12 +50,12 @@ def test_there_are_no_pretrained_weights_to_load(name):
 
 
 def test_the_starting_point_has_the_layers_it_is_known_for():
-    network, _ = create_network(Model(name="plain_cnn_128"), 5, 3, (100, 100))
+    network, _ = create_network(Model(name="plain_cnn_128"), 5, (100, 100, 3))
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     assert [(c.in_channels, c.out_channels) for c in convolutions] == [(3, 32), (32, 64), (64, 128), (128, 256)]
     assert (network.hidden.in_features, network.hidden.out_features) == (256 * 6 * 6, 128)
     assert network.drop.p == 0.5
-    assert create_network(Model(name="plain_cnn_256"), 5, 3, (100, 100))[0].hidden.out_features == 256
+    assert create_network(Model(name="plain_cnn_256"), 5, (100, 100, 3))[0].hidden.out_features == 256
 
 
 def test_rules_of_the_contest_are_kept():
@@ -70,4 +70,4 @@ def test_rules_of_the_contest_are_kept():
     with pytest.raises(SpecError, match="did you mean 'plain_cnn_128'"):
         check_rules(Model(name="plain_cnn_129"), free)
     with pytest.raises(SpecError, match=r"model\.args"):
-        create_network(Model(name="plain_cnn_128", args={"widht": 3}), 5, 3, (32, 32))
+        create_network(Model(name="plain_cnn_128", args={"widht": 3}), 5, (32, 32, 3))

@@ -32,7 +32,7 @@ from competition.stand_in import notebooks as local_notebooks
 from competition.stand_in.contest import LocalContest
 from competition.stand_in.server import LocalKaggle, Request, Response, environment, running
 from competition.tables import load_train
-from folds.split import assign_folds
+from folds.split import assign_folds, strata_of
 from folds.store import write_folds
 from pipeline.packed import predict_packed
 from pipeline.store import load_predictions
@@ -93,7 +93,7 @@ def trained(tmp_path_factory) -> Contest:
     tiny = make_contest(tmp_path_factory.mktemp("trained"), n_train=30, n_test=20, size=16)
     contest, folder = tiny.contest(), tiny.spec.parent
     rows = load_train(contest)
-    write_folds(contest, rows, assign_folds(rows.labels, np.arange(len(rows)), None, 3, 0))
+    write_folds(contest, rows, assign_folds(strata_of("classes", rows.labels, 3), np.arange(len(rows)), 3, 0))
     for name, recipe in RECIPES.items():
         (folder / f"{name}.yaml").write_text(recipe)
     for name, seed in (("plain", "0"), ("plain", "1"), ("trace", "0")):

@@ -11,7 +11,7 @@ from torch import nn
 from competition.errors import SpecError
 from pipeline.config import Loss, Mix, Model, Optimizer, Progressive, Recipe, Schedule
 from pipeline.learner import create_learner
-from pipeline.losses import create_loss, probabilities_of, smoothed
+from pipeline.losses import create_loss, predictions_of, soft_targets
 from pipeline.mixing import BatchAugmentation, seed_everything, smaller
 from pipeline.network import check_network, create_network
 from pipeline.optimizer import create_optimizer, learning_rate, momentum_at, set_rates
@@ -37,6 +37,8 @@ def labels() -> torch.Tensor:
 
 
 def loss_of(logits, targets, labels=(0, 1, 2, 3, 4), **settings) -> float:
+    if targets.ndim == 1:
+        targets = soft_targets(targets, 5, settings.get("label_smoothing", 0.0))
     return float(create_loss(Loss(**settings), np.array(labels), 5)(logits, targets))
 
 
@@ -45,7 +47,7 @@ def test_cross_entropy_is_torchs(logits, labels):
         assert loss_of(logits, labels, label_smoothing=smoothing) == pytest.approx(
             float(F.cross_entropy(logits, labels, label_smoothing=smoothing)), rel=1e-5
         )
-    mixed = 0.3 * smoothed(labels, 5, 0.1) + 0.7 * smoothed(labels.flip(0), 5, 0.1)
+    mixed = 0.3 * soft_targets(labels, 5, 0.1) + 0.7 * soft_targets(labels.flip(0), 5, 0.1)
     # Targets that are shares already are not smoothed again.
     assert loss_of(logits, mixed, label_smoothing=0.1) == pytest.approx(float(F.cross_entropy(logits, mixed)), rel=1e-5)
 
@@ -61,7 +63,7 @@ def test_focal_loss_discounts_what_is_known(logits, labels):
 def test_bce_asks_for_every_class_by_itself(logits, labels):
     each = F.binary_cross_entropy_with_logits(logits, F.one_hot(labels, 5).float(), reduction="none")
     assert loss_of(logits, labels, name="bce") == pytest.approx(float(each.sum(1).mean()), rel=1e-5)
-    p = probabilities_of(logits, Loss(name="bce"))
+    p = predictions_of(logits, Loss(name="bce"))
     torch.testing.assert_close(p.sum(1), torch.ones(64))
     torch.testing.assert_close(p / p[:, :1], logits.sigmoid() / logits.sigmoid()[:, :1])
 
@@ -104,7 +106,7 @@ def test_cosine_starts_ends_and_warms_up_where_it_says():
 
 
 def test_decay_spares_vectors_unless_told_otherwise():
-    network = create_network(Model(name="trace_resnet_s"), 5, 3, (32, 32))[0]
+    network = create_network(Model(name="trace_resnet_s"), 5, (32, 32, 3))[0]
     for decay, free in (("weights", 0.0), ("all", 0.1)):
         optimizer = create_optimizer(network, Optimizer(lr=1, weight_decay=0.1, decay=decay), CPU)
         of = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
@@ -114,7 +116,7 @@ def test_decay_spares_vectors_unless_told_otherwise():
 
 def test_muon_makes_updates_orthogonal_and_leaves_the_rest_to_adamw():
     torch.manual_seed(0)
-    network = create_network(Model(name="trace_resnet_s"), 5, 3, (32, 32))[0]
+    network = create_network(Model(name="trace_resnet_s"), 5, (32, 32, 3))[0]
     optimizer = create_optimizer(network, Optimizer(name="muon", lr=1.0, momentum=0.0), CPU)
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(list(network.parameters()))
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
@@ -133,7 +135,7 @@ def test_muon_makes_updates_orthogonal_and_leaves_the_rest_to_adamw():
 
 def test_moving_average_follows_its_formula_and_makes_the_predictions():
     torch.manual_seed(0)
-    learner = create_learner(recipe(ema=0.9), 5, (16, 16), CPU)
+    learner = create_learner(recipe(ema=0.9), 5, (16, 16, 3), CPU)
     weight = learner.network.head.weight
     expected = weight.detach().clone()
     for step in range(1, 30):
@@ -144,7 +146,7 @@ def test_moving_average_follows_its_formula_and_makes_the_predictions():
         expected = decay * expected + (1 - decay) * step
         torch.testing.assert_close(learner.evaluated.head.weight.detach(), expected, rtol=1e-4, atol=1e-4)
     assert learner.evaluated is not learner.network and not learner.evaluated.training
-    plain = create_learner(recipe(), 5, (16, 16), CPU)
+    plain = create_learner(recipe(), 5, (16, 16, 3), CPU)
     assert plain.ema is None and plain.evaluated is plain.network
 
 
@@ -153,7 +155,7 @@ def test_targets_of_mixed_images_are_the_shares_of_their_pixels(mix):
     seed_everything(CPU, 1)
     labels = torch.arange(8)
     images = labels[:, None, None, None].float().expand(8, 3, 20, 20).clone()  # an image's value is its label
-    mixed, targets = BatchAugmentation(recipe(mix=mix.model_dump()), 8, CPU)(images, labels, 0.0)
+    mixed, targets = BatchAugmentation(recipe(mix=mix.model_dump()), CPU)(images, torch.eye(8)[labels], 0.0)
     torch.testing.assert_close(mixed.mean((1, 2, 3)), targets @ labels.float(), atol=1e-4, rtol=1e-4)
     assert ((targets > 0).sum(1) == 2).sum() >= 4 and torch.allclose(targets.sum(1), torch.ones(8))
     if not mix.mixup:
@@ -161,19 +163,19 @@ def test_targets_of_mixed_images_are_the_shares_of_their_pixels(mix):
 
 
 def test_mixing_can_be_rarer():
-    augment = BatchAugmentation(recipe(mix={"cutmix": 1.0, "probability": 0.25}), 8, CPU)
+    augment = BatchAugmentation(recipe(mix={"cutmix": 1.0, "probability": 0.25}), CPU)
     seed_everything(CPU, 2)
     changed = 0
     for _ in range(50):
         images = torch.rand(8, 3, 16, 16)
-        changed += int((augment(images.clone(), torch.arange(8), 0.0)[0] != images).flatten(1).any(1).sum())
+        changed += int((augment(images.clone(), torch.eye(8), 0.0)[0] != images).flatten(1).any(1).sum())
     assert 50 < changed < 150  # of 400; a few cut boxes are empty
 
 
 def test_erasing_overwrites_one_rectangle_in_a_share_of_the_images():
     seed_everything(CPU, 3)
     images = torch.full((400, 3, 24, 24), 7.0)
-    erased, labels = BatchAugmentation(recipe(erase=0.3), 5, CPU)(images, torch.zeros(400, dtype=torch.long), 0.0)
+    erased, labels = BatchAugmentation(recipe(erase=0.3), CPU)(images, torch.zeros(400), 0.0)
     changed = (erased != 7.0).any(1)
     hit = changed.flatten(1).any(1)
     assert 80 < hit.sum() < 160 and labels.ndim == 1
@@ -198,18 +200,18 @@ def test_progressive_images_grow_to_full_size(how):
 
 def test_progressive_needs_a_network_of_any_size():
     with pytest.raises(SpecError, match="plain_cnn_128 is built for one image size"):
-        check_network(recipe(model={"name": "plain_cnn_128"}, progressive={"start": 0.5}), 5, (32, 32))
+        check_network(recipe(model={"name": "plain_cnn_128"}, progressive={"start": 0.5}), 5, (32, 32, 3))
 
 
 def test_drop_path_drops_in_training_only():
     torch.manual_seed(0)
     images = torch.rand(2, 3, 32, 32)
     model = Model(name="trace_resnet_s", args={"drop_path_rate": 0.5})
-    network = create_network(model, 5, 3, (32, 32))[0]
+    network = create_network(model, 5, (32, 32, 3))[0]
     for name, parameter in network.named_parameters():
         if name.endswith("conv2.bn.weight"):  # starts at zero, and so would hide what is dropped
             nn.init.ones_(parameter)
-    plain = create_network(Model(name="trace_resnet_s"), 5, 3, (32, 32))[0]
+    plain = create_network(Model(name="trace_resnet_s"), 5, (32, 32, 3))[0]
     plain.load_state_dict(network.state_dict())
     torch.testing.assert_close(network.eval()(images), plain.eval()(images))
     for module in network.modules():
@@ -248,7 +250,7 @@ def test_float16_scales_its_gradients_and_learns_the_same():
     for precision in ("float32", "float16"):
         settings = recipe(precision=precision, optimizer={"lr": 1e-3, "clip_norm": 5.0})
         torch.manual_seed(0)
-        learner = create_learner(settings, 4, (16, 16), CPU)
+        learner = create_learner(settings, 4, (16, 16, 3), CPU)
         assert learner.scaler.is_enabled() == (precision == "float16")
         step = create_step(settings, learner, labels.numpy(), 4, 10, (0,))
         losses[precision] = [float(step(images, labels, 0, batch)) for batch in range(10)]
@@ -260,7 +262,7 @@ def test_clipping_bounds_the_length_of_a_step():
     for clip, bound in ((0.01, 0.0101), (0.0, None)):
         settings = recipe(optimizer={"name": "sgd", "lr": 1.0, "momentum": 0.0, "clip_norm": clip}, precision="float32")
         torch.manual_seed(0)
-        learner = create_learner(settings, 4, (16, 16), CPU)
+        learner = create_learner(settings, 4, (16, 16, 3), CPU)
         before = [p.detach().clone() for p in learner.network.parameters()]
         create_step(settings, learner, np.arange(4), 4, 10, (0,))(images, torch.arange(8) % 4, 0, 0)
         moved = [p.detach() - old for p, old in zip(learner.network.parameters(), before, strict=True)]
@@ -271,7 +273,7 @@ def test_clipping_bounds_the_length_of_a_step():
 
 def test_tta_is_the_mean_over_the_flips():
     torch.manual_seed(0)
-    network, normalise = create_network(Model(name="trace_resnet_s"), 5, 3, (24, 24))
+    network, normalise = create_network(Model(name="trace_resnet_s"), 5, (24, 24, 3))
     nn.init.normal_(network.head.weight)
     pixels = np.random.default_rng(0).integers(0, 256, (6, 24, 24, 3), dtype=np.uint8)
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from competition.errors import DataError
 from pipeline.store import Predictions, concatenate, load_predictions
 
 CLASSES = ("a", "b", "c")
+FAMILIES = ("classes", "labels", "shares", "values")
 
 
 def predictions(n=6, seed=0, **changes) -> Predictions:
@@ -17,30 +20,80 @@ def predictions(n=6, seed=0, **changes) -> Predictions:
     return Predictions(**fields | changes)
 
 
-def test_what_is_saved_is_read_again(tmp_path):
-    saved = predictions(ids=np.array(["00012", "1e5", "ü", "-", "a b", "0x1"]))
+def of_family(family: str, seed: int = 0) -> Predictions:
+    """Predictions with labels as that family of targets has them."""
+    rng = np.random.default_rng(seed)
+    if family == "labels":
+        changes = {
+            "probabilities": rng.random((6, 3)).astype(np.float32),
+            "labels": rng.integers(0, 2, (6, 3)).astype(np.uint8),
+        }
+    elif family == "shares":
+        changes = {"labels": rng.dirichlet(np.ones(3), 6).astype(np.float32)}
+    elif family == "values":
+        changes = {key: (100 * rng.normal(size=(6, 3))).astype(np.float32) for key in ("probabilities", "labels")}
+    else:
+        changes = {}
+    return predictions(seed=seed, family=family, **changes)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_is_saved_is_read_again(tmp_path, family):
+    saved = replace(of_family(family), ids=np.array(["00012", "1e5", "ü", "-", "a b", "0x1"]))
     saved.save(tmp_path / "oof.npz")
     read = load_predictions(tmp_path / "oof.npz", "f" * 64)
-    assert read.classes == saved.classes and read.folds_sha256 == saved.folds_sha256
+    assert (read.classes, read.folds_sha256, read.family) == (saved.classes, saved.folds_sha256, family)
     for name in ("ids", "probabilities", "labels"):
         np.testing.assert_array_equal(getattr(read, name), getattr(saved, name))
+        assert getattr(read, name).dtype.kind == getattr(saved, name).dtype.kind
     assert [path.name for path in tmp_path.iterdir()] == ["oof.npz"]
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.permutations(range(6)), st.permutations(range(3)))
-def test_order_of_rows_and_classes_does_not_matter(rows, columns):
-    straight = predictions()
-    shuffled = Predictions(
-        straight.ids[rows],
-        tuple(CLASSES[c] for c in columns),
-        straight.probabilities[np.ix_(rows, columns)],
-        straight.folds_sha256,
-        np.argsort(columns)[straight.labels[rows]],
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=20, deadline=None)
+@given(rows=st.permutations(range(6)), columns=st.permutations(range(3)))
+def test_order_of_rows_and_classes_does_not_matter(family, rows, columns):
+    straight = of_family(family)
+    shuffled = replace(
+        straight,
+        ids=straight.ids[rows],
+        classes=tuple(CLASSES[c] for c in columns),
+        probabilities=straight.probabilities[np.ix_(rows, columns)],
+        labels=np.argsort(columns)[straight.labels[rows]]
+        if family == "classes"
+        else straight.labels[np.ix_(rows, columns)],
     )
     back = shuffled.reordered(straight.ids, CLASSES, "x")
     np.testing.assert_array_equal(back.probabilities, straight.probabilities)
     np.testing.assert_array_equal(back.labels, straight.labels)
+
+
+def test_a_file_without_a_family_holds_classes(tmp_path):
+    fields = {name: getattr(predictions(), name) for name in ("ids", "classes", "probabilities", "labels")}
+    np.savez(tmp_path / "old.npz", folds_sha256=np.array("f" * 64), **fields)
+    assert load_predictions(tmp_path / "old.npz").family == "classes"
+
+
+@pytest.mark.parametrize(
+    "family, where, value, message",
+    [
+        ("values", "probabilities", np.inf, "'002' has a number that is NaN or infinite"),
+        ("values", "labels", np.nan, "'002' has a label that is NaN"),
+        ("labels", "probabilities", 1.5, "'002' has a probability outside"),
+        ("labels", "labels", 2, "'002' has a label that is not 0 or 1"),
+        ("shares", "labels", 1.5, "'002' has labels that do not sum to 1"),
+        ("shares", "probabilities", 0.9, "'002' has probabilities that do not sum to 1"),
+    ],
+)
+def test_each_family_has_its_own_rules(tmp_path, family, where, value, message):
+    bad = of_family(family)
+    getattr(bad, where)[2] = value
+    with pytest.raises(DataError, match=message):
+        bad.save(tmp_path / "oof.npz")
+    with pytest.raises(DataError, match=r"labels of shape \(6,\) for 6 ids"):
+        replace(of_family(family), labels=np.zeros(6, np.int64)).check("x")
+    with pytest.raises(DataError, match="family 'words' is none of"):
+        replace(bad, family="words").check("x")
 
 
 def spoilt(change) -> Predictions:

@@ -18,7 +18,7 @@ import pytest
 import torch
 
 from competition.tables import load_train
-from folds.split import assign_folds
+from folds.split import assign_folds, strata_of
 from folds.store import read_folds, write_folds
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
@@ -60,7 +60,7 @@ def tiny(tmp_path_factory) -> Tiny:
     (tiny.spec.parent / "small.yaml").write_text(RECIPE)
     contest = tiny.contest()
     rows = load_train(contest)
-    write_folds(contest, rows, assign_folds(rows.labels, np.arange(len(rows)), None, 3, 0))
+    write_folds(contest, rows, assign_folds(strata_of("classes", rows.labels, 3), np.arange(len(rows)), 3, 0))
     return tiny
 
 
@@ -288,7 +288,7 @@ def test_an_ensemble_over_bad_runs_is_refused(tiny, tmp_path):
     # The same rows split otherwise: every number would be too good.
     contest = tiny.contest()
     rows = load_train(contest)
-    other = assign_folds(rows.labels, np.arange(len(rows)), None, 3, seed=1)
+    other = assign_folds(strata_of("classes", rows.labels, 3), np.arange(len(rows)), 3, seed=1)
     elsewhere = type(contest)(contest.spec, contest.data, runs / "tiny")
     write_folds(elsewhere, rows, other)
     assert "another split" in run(tiny, "ensemble.py", "small-s0", runs=runs, status=2)
