@@ -37,7 +37,7 @@ def decoded(paths: Sequence[Path], image: Image, folder: Path, name: str) -> np.
 
 def _key(paths: Sequence[Path], image: Image) -> str:
     digest = hashlib.sha256(image.model_dump_json().encode())
-    for path in paths:
+    for path in (picture.path for picture in paths):
         stat = path.stat()
         digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
