@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from typing import Any, get_args
+from typing import get_args
 
 from pydantic import BaseModel
 

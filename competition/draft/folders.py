@@ -14,12 +14,16 @@ NAMED = re.compile(r"^(?P<label>.*?[^\W\d_].*?)(?P<between>[._\- ]*)(?P<number>\
 
 @dataclass(frozen=True)
 class Classes:
-    """files: a pattern with {label}. id: of a row. group: what several rows share. frame: the labels that were seen."""
+    """files: a pattern with {label}. id: of a row. group: what several rows share.
+
+    frame: the labels of the files that were seen; some: a few of these.
+    """
 
     files: str
     id: str
     seen: str
     frame: pd.DataFrame
+    some: list[str]
     group: str | None = None
 
 
@@ -32,7 +36,9 @@ def find_classes(tree: Tree) -> Classes | None:
             parents.setdefault(path.parent.as_posix(), []).append(folder)
     several = {parent: folders for parent, folders in parents.items() if len(folders) > 1}
     if several:
-        parent = max(several, key=lambda parent: ("train" in parent.lower(), "test" not in parent.lower(), -len(parent)))
+        parent = max(
+            several, key=lambda parent: ("train" in parent.lower(), "test" not in parent.lower(), -len(parent))
+        )
         return _folders(tree, parent, several[parent])
     flat = [folder for folder in tree.images if "test" not in folder.lower()]
     for folder in sorted(flat, key=lambda folder: "train" not in folder.lower()):
@@ -51,18 +57,29 @@ def find_unlabelled(tree: Tree, part: str) -> str | None:
     return f"{folder}/{{name}}{_extension(tree.images[folder])}"
 
 
+def find_holdout(tree: Tree, classes: Classes) -> str | None:
+    """The pattern of labelled images that stand beside the training images as these do, in a folder named val…"""
+    for name in ("val", "valid", "validation"):
+        files = classes.files.replace("train", name, 1)
+        start = files.partition("{label}")[0]
+        if files != classes.files and start and any(f"{folder}/".startswith(start) for folder in tree.images):
+            return files
+    return None
+
+
 def _folders(tree: Tree, parent: str, folders: list[str]) -> Classes:
     start = "" if parent == "." else f"{parent}/"
     files = [(PurePosixPath(folder).name, file) for folder in folders for file in tree.images[folder]]
     frame = pd.DataFrame({"label": [label for label, _ in files]}, dtype=str)
+    some = [file for _, file in spread(files, 20)]
     pattern = f"{start}{{label}}/{{name}}{_extension([file for _, file in files])}"
     cut = " at least" if parent in tree.more else ""
     seen = f"{len(folders)} folders{cut} with images in {parent if start else 'the data folder'}"
     first = [PurePosixPath(file).name for file in spread(tree.images[folders[0]], 200)]
     again = sum((tree.root / other / name).is_file() for name in first for other in folders[1:20])
     if again > len(first) / 2:
-        return Classes(pattern, "{label}/{name}", f"{seen}; they hold files of the same names", frame, "name")
-    return Classes(pattern, "{label}/{name}" if again else "name", seen, frame)
+        return Classes(pattern, "{label}/{name}", f"{seen}; they hold files of the same names", frame, some, "name")
+    return Classes(pattern, "{label}/{name}" if again else "name", seen, frame, some)
 
 
 def _names(tree: Tree, folder: str) -> Classes | None:
@@ -78,7 +95,7 @@ def _names(tree: Tree, folder: str) -> Classes | None:
     if not found["between"].iloc[0]:
         return None  # cat12: nothing in a pattern says where the class ends
     seen = f"{len(files)} file names such as {PurePosixPath(files[0]).name} hold {classes} classes"
-    return Classes(f"{start}{name}{_extension(files)}", name, seen, found[["label"]])
+    return Classes(f"{start}{name}{_extension(files)}", name, seen, found[["label"]], spread(files, 20))
 
 
 def _extension(files: tuple[str, ...] | list[str]) -> str:

@@ -11,6 +11,7 @@ from competition.labels import natural
 
 DECLARED = 50  # more classes than this are left to be discovered
 NAMES = re.compile(r"label|target|class|categor|diagnos|breed|species|disease|kind|type|score|^y$", re.IGNORECASE)
+NO = re.compile(r"0|no|none|cover|normal|healthy|negative|real|background|clean|no[_ -]?finding", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ def find_labels(frame: pd.DataFrame, taken: set[str], sample: Sample | None, tes
     Args:
         taken: columns that name the rows or their images. test: the columns of the test table, if there is one.
     """
-    columns = [column for column in frame.columns if column not in taken and frame[column].nunique() > 1]
+    columns = [column for column in frame.columns if column not in taken]
     if sample is not None:
         same = {column.lower(): column for column in columns} | {column: column for column in columns}
         wanted = sample.classes or sample.columns
@@ -41,6 +42,7 @@ def find_labels(frame: pd.DataFrame, taken: set[str], sample: Sample | None, tes
         for column in columns:
             if len(sample.columns) == 1 and _speaks_of(sample, frame[column]):
                 return Labels((column,), f"its values stand in {sample.table.name}")
+    columns = [column for column in columns if frame[column].nunique() > 1] or columns
     own = [column for column in columns if test is not None and column not in test] or columns
     called = [column for column in own if NAMES.search(column)]
     repeated = [column for column in own if frame[column].nunique() <= max(2, len(frame) / 2)]
@@ -71,7 +73,7 @@ def find_target(frame: pd.DataFrame, labels: Labels, sample: Sample | None) -> l
     values = column[column != ""]
     numbers = pd.to_numeric(values, errors="coerce")
     count = values.nunique()
-    if numbers.notna().all() and _is_quantity(values, numbers, sample):
+    if numbers.notna().all() and _is_quantity(numbers, sample):
         least, greatest = float(numbers.min()), float(numbers.max())
         seen = f"{count} different numbers from {least:g} to {greatest:g}; if they are classes: kind: multiclass"
         bounds = Guess("target.range", [least, greatest], "of the training labels; or what the Data page says")
@@ -82,7 +84,7 @@ def find_target(frame: pd.DataFrame, labels: Labels, sample: Sample | None) -> l
     seen = f"{count} values"
     if 3 <= len(steps) <= 12 and steps == list(range(int(steps[0]), int(steps[0]) + len(steps))):
         seen += " in a row; if their order means something (grades of a disease): kind: ordinal"
-    return [Guess("target.kind", "multiclass", seen), *_classes(values)]
+    return [Guess("target.kind", "multiclass", seen), *_classes(values), *_negative(values, sample)]
 
 
 def _several_columns(frame: pd.DataFrame, sample: Sample | None) -> list[Guess]:
@@ -107,7 +109,7 @@ def _is_whole(numbers: pd.DataFrame) -> bool:
     return bool((numbers % 1 == 0).all(axis=None))
 
 
-def _is_quantity(values: pd.Series, numbers: pd.Series, sample: Sample | None) -> bool:
+def _is_quantity(numbers: pd.Series, sample: Sample | None) -> bool:
     """Whether numbers are amounts rather than names of classes."""
     if (numbers % 1 != 0).any():
         return True
@@ -123,7 +125,7 @@ def _delimiter(column: pd.Series) -> str | None:
             names = values.str.split(delimiter, regex=False).explode()
             names = names[names != ""]
             repeated = names.value_counts()
-            if len(repeated) < len(values) and (repeated[names[with_it[names.index]]] > 1).mean() > 0.8:
+            if len(repeated) < len(values) and (repeated[names[with_it[names.index]]] > 1).mean() > 0.5:
                 return delimiter
     return None
 
@@ -150,3 +152,12 @@ def _positive(values: pd.Series, sample: Sample | None) -> Guess:
     known = names in (["0", "1"], ["False", "True"], ["no", "yes"]) or names[1].lower() in column
     advice = "" if known else "; the second is the one whose probability is submitted: look at the Evaluation page"
     return Guess("target.classes", names, seen + advice, known)
+
+
+def _negative(values: pd.Series, sample: Sample | None) -> list[Guess]:
+    """The class that counts as no, where one number is submitted of several classes."""
+    if sample is None or sample.row is not None or len(sample.columns) > 1 or not sample.is_fraction:
+        return []
+    names = sorted(values.unique(), key=natural)
+    negative = next((name for name in names if NO.fullmatch(name)), names[0])
+    return [Guess("target.negative", negative, "one number is submitted: the probability of any other class", False)]

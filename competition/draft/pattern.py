@@ -40,7 +40,7 @@ def find_images(tree: Tree, frame: pd.DataFrame, part: str) -> Images | None:
     """The patterns that lead to the images of most rows; None where less than half of the rows have one.
 
     Args:
-        part: train or test; of two folders that fit, the one so called is taken.
+        part: train, val or test; of two folders that fit, the one so called is taken.
     """
     values = {column: set(frame[column]) for column in frame.columns if _names_something(frame[column])}
     keys = [column for column in values if len(values[column]) >= len(frame) / 10]
@@ -56,12 +56,12 @@ def find_images(tree: Tree, frame: pd.DataFrame, part: str) -> Images | None:
 
     def worth(images: Images) -> tuple:
         folders = images.patterns[0].lower()
-        misplaced = {"train": "test", "test": "train"}[part] in folders
+        misplaced = any(other in folders for other in ("train", "val", "test") if other != part)
         distinct = max(len(values[column]) for column in images.columns)
         raw = images.patterns[0].endswith((".dcm", ".npy"))
         return (
             round(images.found / images.asked, 2), part in folders, not misplaced, distinct, not raw,
-            not images.several, -len(images.columns), -len(folders),
+            not images.several, -images.patterns[0].count("["), -len(images.columns), -len(folders),
         )  # fmt: skip
 
     best, *rest = sorted(tried, key=worth, reverse=True)
@@ -78,6 +78,14 @@ def count_images(tree: Tree, frame: pd.DataFrame, patterns: tuple[str, ...]) -> 
         paths = fill(pattern, escape(rows, pattern) if "*" in pattern else rows, str(tree.root))
         good &= paths.map(lambda path, globbed="*" in pattern: _is_there(tree.root, path, globbed))
     return int(good.sum()), len(rows)
+
+
+def first_files(tree: Tree, frame: pd.DataFrame, pattern: str, rows: int = 20) -> list[Path]:
+    """The first image of some rows."""
+    some = frame.iloc[spread(range(len(frame)), rows)]
+    paths = fill(pattern, escape(some, pattern), str(tree.root))
+    found = [sorted(tree.root.glob(path)) for path in paths if path and ".." not in path and path[0] != "/"]
+    return [files[0] for files in found if files]
 
 
 def _is_there(root: Path, path: str, globbed: bool) -> bool:

@@ -1,5 +1,7 @@
 """The submission's keys, and a metric that fits them."""
 
+from typing import Any
+
 from competition.draft.guess import Guess, named
 from competition.draft.labels import Labels
 from competition.draft.sample import Sample
@@ -8,7 +10,7 @@ from competition.metrics import METRICS
 EVALUATION = "look at the contest's Evaluation page"
 
 
-def guess_submission(sample: Sample | None, labels: Labels, target: dict[str, object], known: set[str]) -> list[Guess]:
+def guess_submission(sample: Sample | None, labels: Labels, target: dict[str, Any], known: set[str]) -> list[Guess]:
     """The submission's keys.
 
     Args:
@@ -16,7 +18,7 @@ def guess_submission(sample: Sample | None, labels: Labels, target: dict[str, ob
     """
     kind = target["kind"]
     if sample is None:
-        usual = {"multilabel": "labels", "regression": "value", "soft": "probability"}.get(str(kind), "label")
+        usual = {"multilabel": "labels", "regression": "value", "soft": "probability"}.get(kind, "label")
         column = [] if kind == "soft" else [Guess("submission.column", labels.columns[0], EVALUATION, False)]
         return [
             Guess("submission.kind", usual, f"no sample submission is there: {EVALUATION}", False),
@@ -24,7 +26,7 @@ def guess_submission(sample: Sample | None, labels: Labels, target: dict[str, ob
             *column,
         ]
     shown = named([repr(value) for value in sample.values])
-    head = [Guess("submission.sample", sample.table.name, f"{len(sample.table.frame)} rows")]
+    head = [Guess("submission.sample", sample.table.name, f"{len(sample.table.frame):,} rows")]
     ident = Guess("submission.id", sample.id, "its first column")
     if sample.row is not None:
         how = Guess("submission.kind", "value" if kind == "regression" else "probability", f"its values: {shown}")
@@ -37,6 +39,8 @@ def guess_submission(sample: Sample | None, labels: Labels, target: dict[str, ob
     column = Guess("submission.column", sample.columns[0], f"its values: {shown}")
     if kind == "regression":
         return [*head, Guess("submission.kind", "value", "numbers"), ident, column]
+    if "negative" in target:
+        return [*head, Guess("submission.kind", "probability", f"its values: {shown}"), ident, column]
     words = sample.values.str.split()
     longest = int(words.str.len().max())
     if kind == "multilabel":
@@ -71,12 +75,12 @@ def _columns(sample: Sample, known: set[str]) -> list[Guess]:
     return [Guess("submission.column", None, f"{seen}: look at both", False)]
 
 
-def guess_metric(kind: str, submission: dict[str, object]) -> list[Guess]:
+def guess_metric(kind: str, submission: dict[str, Any]) -> list[Guess]:
     """The metric that contests of this kind usually have."""
     form = submission["kind"]
     usual = {
         "binary": "auc" if form == "probability" else "accuracy",
-        "multiclass": {"probability": "log_loss", "top_k": "map_at_k"}.get(str(form), "accuracy"),
+        "multiclass": {"probability": "log_loss", "top_k": "map_at_k"}.get(form, "accuracy"),
         "multilabel": "mean_column_auc" if form == "probability" else "micro_f1",
         "soft": "kl",
         "regression": "rmse",

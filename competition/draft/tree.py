@@ -7,8 +7,8 @@ from pathlib import Path
 
 from competition.locate import EXTENSIONS
 
-TABLES = frozenset(".csv .tsv .json".split())
-ARCHIVES = frozenset(".zip .7z .tar .gz .tgz".split())
+TABLES = frozenset([".csv", ".tsv", ".json"])
+ARCHIVES = frozenset([".zip", ".7z", ".tar", ".gz", ".tgz"])
 FILES_PER_FOLDER, FOLDERS_PER_FOLDER, ENTRIES_PER_FOLDER, FOLDERS = 2_000, 100, 50_000, 3_000
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from itertools import groupby
+from textwrap import wrap
 
 from competition.draft.guess import Guess
 from competition.strict_yaml import parse_yaml
@@ -18,6 +19,9 @@ def spec_text(head: list[str], guesses: list[Guess]) -> str:
         if "." not in in_section[0].key:
             lines += _lines(in_section[0], section, "")
             continue
+        if all(guess.value is None for guess in in_section):  # a section of comments alone would be a value, null
+            lines += ["", *(line for guess in in_section for line in _lines(guess, guess.key, ""))]
+            continue
         lines += ["", f"{section}:"]
         for guess in in_section:
             lines += _lines(guess, guess.key.partition(".")[2], "  ")
@@ -27,13 +31,16 @@ def spec_text(head: list[str], guesses: list[Guess]) -> str:
 def _lines(guess: Guess, name: str, indent: str) -> list[str]:
     # A comment ends with its line, whatever stands in the contest's tables.
     comment = " ".join(f"{'' if guess.sure else 'GUESS: '}{guess.seen}".split())
+    comment = "".join(letter if letter.isprintable() else "?" for letter in comment)
     if guess.value is None:
-        return [f"{indent}# {name}: {comment}"]
+        return [f"{indent}# {line}" for line in wrap(f"{name}: {comment}", WIDTH - len(indent) - 2)]
     key = f"{indent}{name}: {_scalar(guess.value)}"
     if not comment:
         return [key]
     together = f"{key}  # {comment}"
-    return [together] if len(together) <= WIDTH else [f"{indent}# {comment}", key]
+    if len(together) <= WIDTH:
+        return [together]
+    return [*(f"{indent}# {line}" for line in wrap(comment, WIDTH - len(indent) - 2)), key]
 
 
 def _scalar(value: object) -> str:
@@ -44,4 +51,4 @@ def _scalar(value: object) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
     plain = re.fullmatch(r"[A-Za-z][\w./-]*", value) and parse_yaml(value, "a draft") == value
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())

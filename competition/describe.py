@@ -1,0 +1,95 @@
+"""What an image file's header says: size, channels, and how many bits each has. No pixel is decoded."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from competition.errors import DataError
+
+# Pillow's modes; what it opens as 8-bit RGB may be a 16-bit PNG, which its header tells.
+_MODES = {
+    "1": ("grey", "1 bit"),
+    "L": ("grey", "8 bit"),
+    "LA": ("grey + alpha", "8 bit"),
+    "P": ("palette", "8 bit"),
+    "RGB": ("RGB", "8 bit"),
+    "RGBA": ("RGB + alpha", "8 bit"),
+    "CMYK": ("CMYK", "8 bit"),
+    "YCbCr": ("RGB", "8 bit"),
+    "I": ("grey", "32 bit"),
+    "F": ("grey", "float32"),
+}
+_CHANNELS = {1: "grey", 2: "2 planes", 3: "RGB", 4: "RGB + alpha"}
+ORIENTATION = 0x0112  # EXIF
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """width and height as stored, in pixels; rotated: whether EXIF data turn the image when it is shown."""
+
+    width: int
+    height: int
+    channels: str
+    depth: str
+    rotated: bool = False
+
+
+def describe_file(path: Path) -> Header:
+    """The header of an image file. Raises DataError when it is missing or not an image that anything here reads."""
+    try:
+        match path.suffix.lower():
+            case ".npy":
+                return _array(np.load(path, mmap_mode="r", allow_pickle=False))
+            case ".npz":
+                with np.load(path, allow_pickle=False) as archive:
+                    return _array(archive[archive.files[0]])
+            case ".dcm":
+                return _dicom(path)
+        return _picture(path)
+    except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
+        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _picture(path: Path) -> Header:
+    from PIL import Image, UnidentifiedImageError
+
+    encoded = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            channels, depth = _MODES.get(image.mode, (image.mode, "16 bit" if "16" in image.mode else "8 bit"))
+            if image.format == "PNG" and encoded[24] == 16:
+                depth = "16 bit"
+            return Header(image.width, image.height, channels, depth, image.getexif().get(ORIENTATION, 1) != 1)
+    except UnidentifiedImageError:  # a TIFF of 16-bit colours
+        array = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
+        if array is None:
+            raise DataError(f"{path}: not an image") from None
+        planes = array.shape[2] if array.ndim == 3 else 1
+        return Header(array.shape[1], array.shape[0], _CHANNELS.get(planes, f"{planes} planes"), _depth(array.dtype))
+
+
+def _array(array: np.ndarray) -> Header:
+    if array.ndim == 3 and array.shape[0] <= array.shape[2]:
+        planes, height, width = array.shape
+    elif array.ndim in (2, 3):
+        height, width, planes = (*array.shape, 1)[:3]
+    else:
+        raise ValueError(f"an array of shape {array.shape} is no image")
+    return Header(width, height, f"{planes} plane{'s' if planes > 1 else ''}", _depth(array.dtype))
+
+
+def _dicom(path: Path) -> Header:
+    try:
+        import pydicom
+    except ImportError as error:
+        raise DataError(f"{path} is a DICOM file: pip install 'pydicom>=3'") from error
+    file = pydicom.dcmread(path, stop_before_pixels=True)
+    colours = "grey" if file.get("SamplesPerPixel", 1) == 1 else "RGB"
+    return Header(int(file["Columns"].value), int(file["Rows"].value), colours, f"{file['BitsStored'].value} bit")
+
+
+def _depth(dtype: np.dtype) -> str:
+    return f"{8 * dtype.itemsize} bit" if dtype.kind in "iu" else dtype.name
