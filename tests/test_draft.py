@@ -12,13 +12,12 @@ import pytest
 
 from competition.contest import open_contest
 from competition.draft.new import new
-from competition.errors import DataError, SpecError
 from competition.spec import load_spec
 from competition.tables import load_holdout, load_test, load_train
 from tests.support import write_csv
 
 TRAIN = [f"{i:05x}" for i in range(0x3A0, 0x3A0 + 40)]  # among them 003e1, which is a number to many readers
-TEST = [f"t{i:04}" for i in range(10)]
+TEST = [f"{i}test" for i in range(10)]
 
 
 def draw(data: Path, files: list[str], channels: int = 3, dtype: type = np.uint8) -> None:

@@ -75,7 +75,7 @@ def _from_table(tree: Tree, parts: dict[str, Part], sample: Sample | None) -> li
     guesses += guess_views(tree, [part for part in (train, test) if part is not None], repeated)
     if train.images:
         guesses += guess_pixels(tree, first_files(tree, frame, train.images.patterns[0]))
-    return [*guesses, *_scored(frame, labels, sample, guess_folds(frame, {*labels.columns, *taken}))]
+    return [*guesses, *_scored(frame, labels, sample, guess_folds(frame, {*labels.columns, name.value}))]
 
 
 def _from_folders(tree: Tree, classes: Classes, sample: Sample | None) -> list[Guess]:

@@ -68,7 +68,7 @@ def guess_pixels(tree: Tree, files: list[Path]) -> list[Guess]:
 
 
 def guess_folds(frame: pd.DataFrame, taken: set[str]) -> list[Guess]:
-    """Five folds, grouped by a column whose values several rows share. `taken` are ids and labels."""
+    """Five folds, grouped by a column whose values several rows share. `taken` are id and labels."""
     rows, five = len(frame), Guess("folds.n", 5)
     counts = {column: frame[column].nunique() for column in frame.columns if column not in taken}
     for column, count in counts.items():
