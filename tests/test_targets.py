@@ -62,7 +62,7 @@ def test_the_loss_of_labels_is_torchs_binary_cross_entropy(logits, labels):
     torch.testing.assert_close(soft, 0.8 * targets + 0.1)
     loss = create_loss(Loss(name="bce"), labels, 4, "labels")
     torch.testing.assert_close(loss(logits, soft), F.binary_cross_entropy_with_logits(logits, soft))
-    positive = torch.from_numpy(labels.sum(axis=0))
+    positive = torch.from_numpy(labels.sum(axis=0).astype(np.float32))
     balanced = create_loss(Loss(name="bce", class_weights="balanced"), labels, 4, "labels")
     expected = F.binary_cross_entropy_with_logits(logits, targets.float(), pos_weight=(64 - positive) / positive)
     torch.testing.assert_close(balanced(logits, targets.float()), expected)

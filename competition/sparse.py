@@ -1,0 +1,121 @@
+"""Distributions over thousands of classes, of which only the greatest probabilities are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+MANY = 1000  # classes; up to so many, every probability is kept
+KEPT = 64  # of a row, where there are more
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Distributions p (N, C) as p[i, c] = base[i] + excess[i, c], where few excesses of a row are not zero.
+
+    What the kept probabilities leave of 1 is shared equally by all other classes. Weighted means of such distributions
+    are exact, because both parts are linear. It answers like an array where only rows, single probabilities and the
+    greatest ones are asked for; nothing holds N·C numbers.
+
+    excess: (N, C) float32. base: (N,) float32.
+    """
+
+    excess: csr_array
+    base: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.excess.shape
+
+    @property
+    def size(self) -> int:
+        return self.shape[0] * self.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def __getitem__(self, key: np.ndarray | slice | tuple[np.ndarray, np.ndarray]) -> Sparse | np.ndarray:
+        """Some rows; or with [rows, columns] one probability for every pair."""
+        if not isinstance(key, tuple):
+            return Sparse(self.excess[key], self.base[key])
+        rows, columns = np.broadcast_arrays(*key)
+        return self.base[rows] + np.asarray(self.excess[rows, columns]).reshape(rows.shape)
+
+    def top(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The k most probable classes of each row, best first, and their probabilities: (N, k) both.
+
+        Equally probable ones come in the order of the classes. A row that keeps fewer than k has -1, and its base, in
+        the places left.
+        """
+        classes = np.full((len(self), k), -1)
+        p = np.repeat(self.base[:, None], k, axis=1)
+        row = np.repeat(np.arange(len(self)), np.diff(self.excess.indptr))
+        order = np.lexsort((self.excess.indices, -self.excess.data, row))
+        place = np.arange(len(order)) - np.repeat(self.excess.indptr[:-1], np.diff(self.excess.indptr))
+        first = place < k
+        order, place, row = order[first], place[first], row[first]  # the rows' order is that of the matrix
+        classes[row, place] = self.excess.indices[order]
+        p[row, place] += self.excess.data[order]
+        return classes, p
+
+    def argmax(self, axis: int = 1) -> np.ndarray:  # noqa: ARG002 - numpy's
+        """The most probable class of each row (N,)."""
+        return self.top(1)[0][:, 0]
+
+    def max(self, axis: int = 1) -> np.ndarray:  # noqa: ARG002 - numpy's
+        """Its probability (N,)."""
+        return self.top(1)[1][:, 0]
+
+    def trimmed(self, k: int = KEPT) -> Sparse:
+        """The same with at most k classes of each row; the others go to the base."""
+        if (np.diff(self.excess.indptr) <= k).all():
+            return self
+        classes, p = self.top(k)
+        return kept(classes, p, self.shape[1])
+
+    def with_columns(self, order: np.ndarray) -> Sparse:
+        """The same with the classes in another order: new class i is old class order[i]."""
+        place = np.empty(len(order), dtype=self.excess.indices.dtype)
+        place[order] = np.arange(len(order))
+        # Copied, because they are sorted in their place.
+        parts = (self.excess.data.copy(), place[self.excess.indices], self.excess.indptr)
+        moved = csr_array(parts, shape=self.shape)
+        moved.sort_indices()
+        return Sparse(moved, self.base)
+
+
+def kept(classes: np.ndarray, p: np.ndarray, n: int) -> Sparse:
+    """Distributions over n classes of which some are known.
+
+    Args:
+        classes, p: (N, k) class indices and probabilities; a class of -1 is none.
+    """
+    known = classes >= 0
+    count = known.sum(axis=1)
+    rest = np.clip(1 - np.where(known, p, 0).sum(axis=1, dtype=np.float64), 0, None)
+    base = (rest / np.maximum(n - count, 1)).astype(np.float32)
+    indptr = np.concatenate([[0], np.cumsum(count)])
+    excess = csr_array(((p - base[:, None])[known].astype(np.float32), classes[known], indptr), shape=(len(p), n))
+    excess.sort_indices()
+    return Sparse(excess, base)
+
+
+def greatest(p: np.ndarray, k: int = KEPT) -> Sparse:
+    """The k greatest probabilities of each row of p (N, C)."""
+    k = min(k, p.shape[1])
+    classes = np.argpartition(-p, k - 1, axis=1)[:, :k]
+    return kept(classes, np.take_along_axis(p, classes, axis=1), p.shape[1])
+
+
+def stacked(parts: Sequence[Sparse]) -> Sparse:
+    """The rows of all parts, one after the other."""
+    return Sparse(vstack([part.excess for part in parts], format="csr"), np.concatenate([part.base for part in parts]))
+
+
+def weighted_sum(parts: Sequence[Sparse], weights: Sequence[float]) -> Sparse:
+    """sum_j weights[j] · parts[j], exactly."""
+    excess = sum(np.float32(w) * part.excess for w, part in zip(weights, parts, strict=True))
+    return Sparse(excess.tocsr(), sum(np.float32(w) * part.base for w, part in zip(weights, parts, strict=True)))
