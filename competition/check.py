@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from competition.contest import Contest
 from competition.images import fingerprint, read_images
-from competition.submission import columns_of
-from competition.tables import Rows, load_holdout, load_test, load_train, read_ids, read_table
+from competition.sample import read_sample
+from competition.tables import Rows, load_holdout, load_test, load_train
 
 
 def check(contest: Contest) -> None:
@@ -25,9 +25,7 @@ def check(contest: Contest) -> None:
 
 
 def _check_sample(contest: Contest) -> None:
-    sample = contest.data / contest.spec.submission.sample
-    table = read_table(sample, columns_of(contest.spec))
-    print(f"sample    {len(read_ids(sample, table, contest.spec.submission.id))} rows to submit")
+    print(f"sample    {len(read_sample(contest).lines)} lines to submit")
 
 
 def _check_images(contest: Contest, name: str, rows: Rows) -> list[str]:

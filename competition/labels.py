@@ -1,6 +1,7 @@
 """Label columns as arrays, and the classes that a table holds."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,11 @@ def classes_of(target: Target, source: Labelled, table: Table) -> tuple[str, ...
             f"which is no {target.kind} target; correct target.kind or the label column"
         )
     return classes
+
+
+def shown(names: Sequence[str]) -> str:
+    """Class names for a message, which has no room for thousands."""
+    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
 
 
 def natural(text: str) -> list[tuple[int, float, str]]:
@@ -110,5 +116,6 @@ def _require(table: Table, good: np.ndarray, frame: pd.DataFrame, problem: str) 
 
 
 def _unknown(table: Table, row: int, column: pd.Series, classes: tuple[str, ...]) -> DataError:
-    known = ", ".join(classes[:20]) + (", …" if len(classes) > 20 else "")
-    return DataError(f"{table.place(row)}: label {column.iloc[row]!r} is not one of the spec's classes ({known})")
+    return DataError(
+        f"{table.place(row)}: label {column.iloc[row]!r} is not one of the spec's classes ({shown(classes)})"
+    )

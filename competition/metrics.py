@@ -5,107 +5,66 @@ Every metric takes the truth `y` and the predictions `p`, in the shapes that `Ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from competition.errors import DataError
+from competition.errors import DataError, SpecError
+from competition.scoring import answers, losses, ranking
+from competition.scoring.answers import COUNT_SCORES, count_score, label_count_score
+from competition.scoring.losses import log_loss
 
 if TYPE_CHECKING:
     from competition.spec import MetricSpec, Target
 
+__all__ = [
+    "COUNT_SCORES",
+    "METRICS",
+    "Definition",
+    "Metric",
+    "Scale",
+    "count_score",
+    "create_metric",
+    "label_count_score",
+    "log_loss",
+]
+
 Score = Callable[[np.ndarray, np.ndarray], float]
+PerRow = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Functions = tuple[Score, PerRow | None]
 
 
 @dataclass(frozen=True)
-class Metric:
-    """A named score. `function(y, p)` returns a float; `maximize` tells whether larger is better.
-
-    per_row: (y, p) -> (N,) numbers whose mean is the score, where there are such.
-    """
+class Scale:
+    """A score's name, and whether larger is better: enough to compare scores that are known."""
 
     name: str
     maximize: bool
-    function: Callable[[np.ndarray, np.ndarray], float]
-    per_row: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-
-    def __call__(self, y: np.ndarray, p: np.ndarray) -> float:
-        """The score of probabilities `p` (N, C) for true classes `y` (N,). Raises DataError when it is not defined."""
-        if len(y) == 0:
-            raise DataError(f"{self.name} of no rows is not defined")
-        return float(self.function(y, p))
 
     def gain(self, score: float, reference: float) -> float:
         """How much better `score` is than `reference`: positive is better, whatever the direction."""
         return score - reference if self.maximize else reference - score
 
 
-def hits(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """1.0 for every row whose most probable class (the first, in a tie) is the true one, else 0.0."""
-    return (p.argmax(axis=1) == y).astype(np.float64)
+@dataclass(frozen=True)
+class Metric(Scale):
+    """A score that can be computed. `function(y, p)` returns a float.
 
-
-def row_log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """-log p[true class] of every row, in nats; probabilities are clipped at 1e-15, as Kaggle's graders do."""
-    return -np.log(np.clip(p[np.arange(len(y)), y].astype(np.float64), 1e-15, 1.0))
-
-
-def log_loss(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean of `row_log_loss`."""
-    return float(row_log_loss(y, p).mean())
-
-
-def auc(y: np.ndarray, p: np.ndarray) -> float:
-    """Area under the ROC curve of the second class; with more than two classes the mean of one-against-the-rest."""
-    from sklearn.metrics import roc_auc_score  # costs a second: only when it is needed
-
-    if len(np.unique(y)) < p.shape[1]:
-        raise DataError("auc is not defined: a class does not occur among these rows")
-    positives = [1] if p.shape[1] == 2 else range(p.shape[1])
-    return float(np.mean([roc_auc_score(y == c, p[:, c]) for c in positives]))
-
-
-def f1_of_counts(right: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """F1 of classes of which so many rows were rightly predicted, predicted, and true; 0 where there are none."""
-    return 2 * right / np.maximum(predicted + true, 1)
-
-
-# Scores from counts by class, each (..., C): rows rightly predicted as it, rows predicted as it, rows of it.
-COUNT_SCORES: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
-    "accuracy": lambda right, _, true: right.sum(axis=-1) / true.sum(axis=-1),
-    "f1": lambda right, predicted, true: f1_of_counts(right, predicted, true)[..., 1],
-    "macro_f1": lambda right, predicted, true: f1_of_counts(right, predicted, true).mean(axis=-1),
-}
-
-
-def count_score(metric: str, y: np.ndarray, predicted: np.ndarray, classes: int) -> float:
-    """A score of COUNT_SCORES for true and predicted class indices (N,)."""
-    right = np.bincount(y[predicted == y], minlength=classes)
-    return float(
-        COUNT_SCORES[metric](right, np.bincount(predicted, minlength=classes), np.bincount(y, minlength=classes))
-    )
-
-
-def f1(y: np.ndarray, p: np.ndarray) -> float:
-    """F1 of the second class, predicted where it is the more probable one; 0 where it is never predicted nor true."""
-    return count_score("f1", y, p.argmax(axis=1), p.shape[1])
-
-
-def macro_f1(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean over the classes of the F1 of the most probable class; a class without rows or predictions counts 0."""
-    return count_score("macro_f1", y, p.argmax(axis=1), p.shape[1])
-
-
-def quadratic_weighted_kappa(y: np.ndarray, p: np.ndarray) -> float:
-    """Agreement of the most probable class with the true one, by squared distance in the order of the classes.
-
-    1 is perfect, 0 is chance. Where all rows and all predictions are of one class, it is 1.
+    per_row: (y, p) -> (N,) numbers whose mean is the score, where there are such.
     """
-    predicted = p.argmax(axis=1)
-    chance = y.var() + predicted.var() + (y.mean() - predicted.mean()) ** 2
-    return float(1 - np.mean((y - predicted) ** 2.0) / chance) if chance else 1.0
+
+    function: Score
+    per_row: PerRow | None = None
+
+    def __call__(self, y: np.ndarray, p: np.ndarray) -> float:
+        """The score of predictions `p` for the truth `y`. Raises DataError when it is not defined."""
+        if len(y) == 0:
+            raise DataError(f"{self.name} of no rows is not defined")
+        return float(self.function(y, p))
 
 
 @dataclass(frozen=True)
@@ -113,29 +72,15 @@ class Definition:
     """What is known of a metric before the contest's classes are.
 
     families: the kinds of truth (`Target.family`) that it judges. takes, needs: keys of the spec's metric.
-    build: makes its function, and its per_row function or None, from the spec's settings, target and classes.
+    build: makes its function, and its per_row function or None, from the spec's settings, target and classes. It raises
+    SpecError naming the key that does not fit the classes.
     """
 
     maximize: bool
     families: frozenset[str]
-    build: Callable[[MetricSpec, Target, tuple[str, ...]], tuple[Score, Callable | None]]
+    build: Callable[[MetricSpec, Target, tuple[str, ...]], Functions]
     takes: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
-
-
-def _plain(maximize: bool, function: Score, per_row: Callable | None = None) -> Definition:
-    """A metric of one class per row without settings."""
-    return Definition(maximize, frozenset({"classes"}), lambda *_: (function, per_row))
-
-
-METRICS = {
-    "accuracy": _plain(True, lambda y, p: hits(y, p).mean(), hits),
-    "log_loss": _plain(False, log_loss, row_log_loss),
-    "auc": _plain(True, auc),
-    "f1": _plain(True, f1),
-    "macro_f1": _plain(True, macro_f1),
-    "quadratic_weighted_kappa": _plain(True, quadratic_weighted_kappa),
-}
 
 
 def create_metric(settings: MetricSpec, target: Target, classes: tuple[str, ...]) -> Metric:
@@ -143,3 +88,119 @@ def create_metric(settings: MetricSpec, target: Target, classes: tuple[str, ...]
     definition = METRICS[settings.name]
     function, per_row = definition.build(settings, target, classes)
     return Metric(settings.name, definition.maximize, function, per_row)
+
+
+def _mean_of(per_row: PerRow) -> Functions:
+    return lambda y, p: per_row(y, p).mean(), per_row
+
+
+def _plain(maximize: bool, **by_family: Functions) -> Definition:
+    """A metric without settings."""
+    return Definition(maximize, frozenset(by_family), lambda _, target, __: by_family[target.family])
+
+
+def _two_classes(maximize: bool, function: Score) -> Definition:
+    """A metric of the second of two classes."""
+
+    def build(settings: MetricSpec, _: Target, classes: tuple[str, ...]) -> Functions:
+        if len(classes) != 2:
+            raise SpecError(f"metric.name: {settings.name} needs two classes, not {len(classes)}: {_some(classes)}")
+        return function, None
+
+    return Definition(maximize, frozenset({"classes"}), build)
+
+
+def _auc(_: MetricSpec, target: Target, classes: tuple[str, ...]) -> Functions:
+    return (ranking.auc if target.negative is None else _yes_or_no(target, classes, ranking.one_auc)), None
+
+
+def _weighted_auc(settings: MetricSpec, target: Target, classes: tuple[str, ...]) -> Functions:
+    bands = settings.bands
+    borders = [0.0, *(high for _, high, _ in bands)]
+    if (
+        [low for low, _, _ in bands] != borders[:-1]
+        or borders[-1] != 1
+        or any(low >= high or weight < 0 for low, high, weight in bands)
+        or not any(weight for _, _, weight in bands)
+    ):
+        raise SpecError(
+            "metric.bands: each is [least, greatest true positive rate, weight]; they follow each other from 0 to 1, "
+            "and no weight is negative: [[0, 0.4, 2], [0.4, 1, 1]]"
+        )
+    return _yes_or_no(target, classes, partial(ranking.weighted_auc, bands=bands)), None
+
+
+def _mean_column_auc(settings: MetricSpec, _: Target, classes: tuple[str, ...]) -> Functions:
+    names = classes if settings.columns is None else settings.columns
+    if not names:
+        raise SpecError("metric.columns is empty: leave it out to score all classes")
+    _all_known("metric.columns", names, classes)
+    columns = [classes.index(name) for name in names]
+    return partial(ranking.mean_column_auc, columns=columns, classes=classes), None
+
+
+def _weighted_log_loss(settings: MetricSpec, _: Target, classes: tuple[str, ...]) -> Functions:
+    _all_known("metric.weights", settings.weights, classes)
+    absent = np.array([settings.weights.get(name, 1.0) for name in classes])
+    present = absent * (settings.positive_weight or 1.0)
+    return _mean_of(partial(losses.row_weighted_log_loss, absent=absent, present=present))
+
+
+def _map_at_k(settings: MetricSpec, _: Target, classes: tuple[str, ...]) -> Functions:
+    if settings.k > len(classes):
+        raise SpecError(f"metric.k: {settings.k} is more than the {len(classes)} classes")
+    return _mean_of(partial(ranking.row_precision, k=settings.k))
+
+
+def _yes_or_no(target: Target, classes: tuple[str, ...], score: Callable[[np.ndarray, np.ndarray], float]) -> Score:
+    """`score` of (which rows are positive, how likely each is), made from rows of one class: all but the negative."""
+    if target.negative is None and len(classes) != 2:
+        raise SpecError(f"target.negative is missing: which of the {len(classes)} classes counts as no?")
+    if target.negative is not None:
+        _all_known("target.negative", [target.negative], classes)
+    no = 0 if target.negative is None else classes.index(target.negative)
+    yes = [c for c in range(len(classes)) if c != no]
+    # The sum keeps small probabilities apart that 1 - p[:, no] would make equal.
+    return lambda y, p: score(y != no, p[:, yes].sum(axis=1, dtype=np.float64))
+
+
+def _all_known(key: str, names: Collection[str], classes: tuple[str, ...]) -> None:
+    for name in names:
+        if name not in classes:
+            near = difflib.get_close_matches(name, classes, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise SpecError(f"{key}: {name!r} is none of the classes; {hint}They are: {_some(classes)}")
+
+
+def _some(classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[:10]) + (", …" if len(classes) > 10 else "")
+
+
+METRICS = {
+    "accuracy": _plain(True, classes=_mean_of(answers.hits)),
+    "error": _plain(False, classes=_mean_of(answers.misses)),
+    "log_loss": _plain(False, classes=_mean_of(losses.row_log_loss), labels=_mean_of(losses.row_label_log_loss)),
+    "weighted_log_loss": Definition(
+        False,
+        frozenset({"labels"}),
+        _weighted_log_loss,
+        takes=frozenset({"weights", "positive_weight"}),
+        needs=frozenset({"weights"}),
+    ),
+    "auc": Definition(True, frozenset({"classes"}), _auc),
+    "mean_column_auc": Definition(
+        True, frozenset({"classes", "labels"}), _mean_column_auc, takes=frozenset({"columns"})
+    ),
+    "weighted_auc": Definition(
+        True, frozenset({"classes"}), _weighted_auc, takes=frozenset({"bands"}), needs=frozenset({"bands"})
+    ),
+    "f1": _two_classes(True, answers.f1),
+    "micro_f1": _plain(True, classes=_mean_of(answers.hits), labels=(answers.label_micro_f1, None)),
+    "macro_f1": _plain(True, classes=(answers.macro_f1, None), labels=(answers.label_macro_f1, None)),
+    "probabilistic_f1": _two_classes(True, answers.probabilistic_f1),
+    "quadratic_weighted_kappa": _plain(True, classes=(answers.quadratic_weighted_kappa, None)),
+    "map_at_k": Definition(True, frozenset({"classes"}), _map_at_k, takes=frozenset({"k"}), needs=frozenset({"k"})),
+    "rmse": _plain(False, values=(losses.rmse, None)),
+    "mae": _plain(False, values=_mean_of(losses.row_absolute_error)),
+    "kl": _plain(False, shares=_mean_of(losses.row_kl)),
+}

@@ -73,13 +73,11 @@ class Spec(Strict):
         }
         if not fits[submission.kind]:
             raise ValueError(f"submission.kind {submission.kind} is not for a {target.kind} target")
-        yes_or_no = target.kind == "binary" or target.negative is not None
-        one = submission.kind == "probability" and yes_or_no and submission.row is None
-        if one and submission.column is None:
+        if self.submits_yes and submission.column is None:
             raise ValueError("submission.column is missing: the sample submission's second column")
         if (
             submission.kind == "probability"
-            and not one
+            and not self.submits_yes
             and submission.row is None
             and submission.column is not None
             and not columns_in(submission.column)
@@ -98,6 +96,16 @@ class Spec(Strict):
     def merges(self) -> bool:
         """Whether lines with the same id make one row."""
         return self.views is not None or self.submission.row is not None or self.target.delimiter is not None
+
+    @property
+    def submits_yes(self) -> bool:
+        """Whether the submission's one number is the probability of yes: the second class, or all but the negative."""
+        yes_or_no = self.target.kind == "binary" or self.target.negative is not None
+        return self.submission.kind == "probability" and yes_or_no and self.submission.row is None
+
+    def declaring(self, classes: tuple[str, ...]) -> "Spec":
+        """This spec with its classes declared, for whoever has no training table to discover them in."""
+        return self.model_copy(update={"target": self.target.model_copy(update={"classes": classes})})
 
     @property
     def sha256(self) -> str:

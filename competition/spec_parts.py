@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from competition.metrics import METRICS
+from competition.metrics import METRICS, Scale
 from competition.patterns import columns_in
 from competition.strict_yaml import Strict
 
@@ -149,7 +149,7 @@ class Target(Strict):
 
     kind: Literal["binary", "multiclass", "ordinal", "multilabel", "soft", "regression"]
     classes: tuple[str, ...] = ()
-    delimiter: str | None = None
+    delimiter: Annotated[str, Field(min_length=1)] | None = None
     negative: str | None = None
     range: tuple[float, float] | None = None
 
@@ -204,7 +204,8 @@ class Folds(Strict):
 class MetricSpec(Strict):
     """The contest's score.
 
-    k: of map_at_k. columns: the classes that are scored, where not all are. weights: of classes, where they differ.
+    k: of map_at_k. columns: the classes that are scored, where not all are. weights: of classes, where they are not 1.
+    positive_weight: by how much a label that is there weighs more than one that is not.
     bands: of weighted_auc: [least, greatest true positive rate, weight], from 0 to 1.
     """
 
@@ -213,7 +214,13 @@ class MetricSpec(Strict):
     k: Annotated[int, Field(ge=1)] | None = None
     columns: tuple[str, ...] | None = None
     weights: dict[str, Annotated[float, Field(gt=0)]] | None = None
+    positive_weight: Annotated[float, Field(gt=0)] | None = None
     bands: tuple[tuple[float, float, float], ...] | None = None
+
+    @property
+    def scale(self) -> Scale:
+        """Its name and direction: what can be known of the metric without the contest's classes."""
+        return Scale(self.name, self.direction == "maximize")
 
     @model_validator(mode="after")
     def _known(self) -> "MetricSpec":
@@ -223,7 +230,8 @@ class MetricSpec(Strict):
         natural = "maximize" if definition.maximize else "minimize"
         if self.direction != natural:
             raise ValueError(f"{self.name} improves in the other direction: write direction: {natural}")
-        given = {key for key in ("k", "columns", "weights", "bands") if getattr(self, key) is not None}
+        settings = ("k", "columns", "weights", "positive_weight", "bands")
+        given = {key for key in settings if getattr(self, key) is not None}
         if given - definition.takes:
             raise ValueError(f"{self.name} takes no {sorted(given - definition.takes)[0]}")
         if definition.needs - given:
@@ -263,7 +271,7 @@ class Submission(Strict):
     column: Column | None = None
     classes: tuple[str, ...] | None = None
     k: Annotated[int, Field(ge=1)] | None = None
-    delimiter: str = " "
+    delimiter: Annotated[str, Field(min_length=1)] = " "
     empty: str | None = None
 
     @model_validator(mode="after")
@@ -272,6 +280,8 @@ class Submission(Strict):
             raise ValueError("k belongs to kind: top_k, which needs it")
         if self.empty is not None and self.kind != "labels":
             raise ValueError("empty belongs to kind: labels")
+        if self.classes is not None and self.kind not in ("probability", "value"):
+            raise ValueError("classes belongs to kind probability or value")
         if self.row is not None and not (
             self.kind in ("probability", "value") and {"id", "class"} == set(columns_in(self.row))
         ):

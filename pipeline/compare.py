@@ -13,7 +13,6 @@ def main() -> None:
     args = parser.parse_args()
 
     from competition.files import atomic_open
-    from competition.metrics import METRICS
     from pipeline.comparison import (
         comparison_table,
         differences,
@@ -30,7 +29,7 @@ def main() -> None:
     if not runs:
         raise DataError(f"{contest.runs} holds no run. Train one: python train.py -c {contest.slug} -r RECIPE")
 
-    records = ranked([read_record(run, METRICS[contest.spec.metric.name]) for run in runs])
+    records = ranked([read_record(run, contest.spec.metric.scale) for run in runs])
     print(comparison_table(records))
     for best, others in differences(records):
         print(f"\n{differences_table(best, others)}")

@@ -89,9 +89,9 @@ class Tracker(NullTracker):
         self.wandb, self.run, self.broken = wandb, run, False
         run.define_metric("epoch")
         run.define_metric("*", step_metric="epoch")
-        best = {"val/loss": "min"} | {f"val/{m.name}": "max" if m.maximize else "min" for m in METRICS.values()}
-        for name, direction in best.items():
-            run.define_metric(name, step_metric="epoch", summary=f"{direction},last")
+        larger_is_better = {"loss": False} | {name: metric.maximize for name, metric in METRICS.items()}
+        for name, maximize in larger_is_better.items():
+            run.define_metric(f"val/{name}", step_metric="epoch", summary=f"{'max' if maximize else 'min'},last")
 
     @_guarded
     def log(self, row: dict[str, float]) -> None:

@@ -22,10 +22,11 @@ from competition.kaggle import leaderboard, patience, submissions
 from competition.kaggle.books import Submission, collect, distinct
 from competition.kaggle.books_plot import draw_books
 from competition.kaggle.conversation import Conversation
-from competition.kaggle.leaderboard import describe, describe_standing, medal_zones, standing
+from competition.kaggle.leaderboard import describe, describe_standing
 from competition.kaggle.ledger import Entry, read_ledger, write_entry
 from competition.kaggle.selection import Agreement, afterwards, choose, rank_agreement, share_alike
 from competition.kaggle.show import show_ledger
+from competition.medals import medal_zones, standing
 from competition.metrics import METRICS
 from competition.stand_in import contest as local_contest
 from competition.stand_in.contest import LocalContest

@@ -8,7 +8,7 @@ import numpy as np
 from competition.files import atomic_open
 from competition.kaggle.books import Submission
 from competition.kaggle.selection import Pick
-from competition.metrics import Metric
+from competition.metrics import Scale
 
 # Okabe and Ito's colours, which the colour-blind tell apart, and a marker each, for print.
 HOME, PUBLIC, PRIVATE = "#1c2126", "#0072B2", "#D55E00"
@@ -27,7 +27,7 @@ WIDTH = 12.0  # inches
 FAR = 6.0
 
 
-def draw_books(path: Path, title: str, submissions: list[Submission], picks: list[Pick], metric: Metric) -> None:
+def draw_books(path: Path, title: str, submissions: list[Submission], picks: list[Pick], metric: Scale) -> None:
     """Write the picture as a PNG.
 
     Args:
@@ -80,7 +80,7 @@ def _scores(submission: Submission) -> dict[str, float]:
     return {kind: score for kind, score in scores.items() if score is not None}
 
 
-def _limits(values: list[float], metric: Metric) -> tuple[float, float]:
+def _limits(values: list[float], metric: Scale) -> tuple[float, float]:
     """The range of the axes, without scores that are far worse than the others."""
     gains = np.sort([metric.gain(value, 0.0) for value in values])
     quarter, median, best = np.quantile(gains, [0.25, 0.5, 1.0])
@@ -91,7 +91,7 @@ def _limits(values: list[float], metric: Metric) -> tuple[float, float]:
     return (ends[0], ends[1]) if metric.maximize else (-ends[1], -ends[0])
 
 
-def _over_time(axis: Any, rows: list, marks: dict[int, str], limits: tuple[float, float], metric: Metric) -> None:
+def _over_time(axis: Any, rows: list, marks: dict[int, str], limits: tuple[float, float], metric: Scale) -> None:
     """A line of text per submission, the newest at the bottom, with its scores beside it."""
     low, high = limits
     places = {kind: [] for kind in STYLE}
@@ -126,7 +126,7 @@ def _over_time(axis: Any, rows: list, marks: dict[int, str], limits: tuple[float
     axis.tick_params(axis="y", length=0)
 
 
-def _against(axis: Any, rows: list, marks: dict[int, str], limits: tuple[float, float], metric: Metric) -> None:
+def _against(axis: Any, rows: list, marks: dict[int, str], limits: tuple[float, float], metric: Scale) -> None:
     """Leaderboard scores against the score at home, numbered."""
     from matplotlib.patheffects import withStroke
 
@@ -160,7 +160,7 @@ def _against(axis: Any, rows: list, marks: dict[int, str], limits: tuple[float, 
     _finish(axis, f"nested {_label(metric)}", f"leaderboard {metric.name}", f"Leaderboard against nested{missing}")
 
 
-def _label(metric: Metric) -> str:
+def _label(metric: Scale) -> str:
     return f"{metric.name} ({'higher' if metric.maximize else 'smaller'} is better)"
 
 

@@ -46,10 +46,8 @@ def download(contest: Contest) -> None:
 def check_tables(contest: Contest) -> None:
     """Raises DataError when a table that the spec names is not in the data folder."""
     spec = contest.spec
-    tables = [spec.train.table, spec.test.table, spec.submission.sample]
-    if spec.holdout is not None and not spec.holdout.optional:
-        tables.append(spec.holdout.table)
-    for table in tables:
+    sources = [source for source in spec.sources if source is not spec.holdout or not spec.holdout.optional]
+    for table in [*(source.table for source in sources if source.table), spec.submission.sample]:
         if not (contest.data / table).is_file():
             found = sorted(path.name + "/" * path.is_dir() for path in contest.data.iterdir())
             listing = ", ".join(found[:12]) + (", …" if len(found) > 12 else "")

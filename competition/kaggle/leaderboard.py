@@ -1,40 +1,18 @@
 """The public leaderboard: where a score stands on it, and how far it is from the medals."""
 
-import csv
-import io
 import lzma
-import math
 import tempfile
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
 from competition.contest import Contest
 from competition.errors import DataError, KitError
 from competition.kaggle.command import run_kaggle
-from competition.metrics import METRICS, Metric
+from competition.medals import MEDALS, Standing, read_scores, standing
 
 # A leaderboard of 100,000 teams has about 10 MB; whatever is far beyond is something else.
 LARGEST = 64 * 2**20
-
-MEDALS = ("gold", "silver", "bronze")
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a score stands among the teams.
-
-    rank, last_rank: the first and last rank it may have; they differ where several teams have this very score.
-    borders: medal -> the score of the last team in its zone; a medal that so few teams do not get is not in it.
-    gaps: medal -> by how much the own score is better than that border; negative: it falls short.
-    """
-
-    rank: int
-    last_rank: int
-    teams: int
-    borders: dict[str, float]
-    gaps: dict[str, float]
 
 
 def describe_standing(contest: Contest, score: float) -> str | None:
@@ -48,7 +26,7 @@ def describe_standing(contest: Contest, score: float) -> str | None:
         return f"rank not known: {' '.join(str(error).split())}"
     if not scores:
         return None
-    return describe(standing(scores, score, METRICS[contest.spec.metric.name]))
+    return describe(standing(scores, score, contest.spec.metric.scale))
 
 
 def read_leaderboard(contest: Contest) -> list[float]:
@@ -62,29 +40,7 @@ def read_leaderboard(contest: Contest) -> list[float]:
     # A folder of its own, because the CLI gives the leaderboard the name of the contest's data: <slug>.zip.
     with tempfile.TemporaryDirectory() as folder:
         run_kaggle(contest.spec, "competitions", "leaderboard", slug, "--download", "-p", folder, "-q", timeout=120)
-        return _scores(_csv_in(Path(folder) / f"{slug}.zip"))
-
-
-def standing(scores: list[float], score: float, metric: Metric) -> Standing:
-    """Where `score` stands among the teams' `scores` (at least one; the own team's may be among them)."""
-    better = sum(metric.gain(other, score) > 0 for other in scores)
-    equal = sum(other == score for other in scores)
-    ranked = sorted(scores, key=lambda other: metric.gain(other, score), reverse=True)
-    zones = medal_zones(len(scores))
-    borders = {medal: ranked[last - 1] for medal, last in zones.items() if last > 0}
-    gaps = {medal: metric.gain(score, border) for medal, border in borders.items()}
-    return Standing(better + 1, better + max(1, equal), len(scores), borders, gaps)
-
-
-def medal_zones(teams: int) -> dict[str, int]:
-    """The last rank that wins each medal, by the rule on kaggle.com/progression, which rounds down."""
-    if teams < 100:
-        return dict(zip(MEDALS, (teams // 10, teams // 5, teams * 2 // 5), strict=True))
-    if teams < 250:
-        return dict(zip(MEDALS, (10, teams // 5, teams * 2 // 5), strict=True))
-    if teams < 1000:
-        return dict(zip(MEDALS, (10 + teams // 500, 50, 100), strict=True))
-    return dict(zip(MEDALS, (10 + teams // 500, teams // 20, teams // 10), strict=True))
+        return read_scores(_csv_in(Path(folder) / f"{slug}.zip"), "the leaderboard")
 
 
 def describe(standing: Standing) -> str:
@@ -118,23 +74,3 @@ def _csv_in(archive: Path) -> str:
     if len(content) > LARGEST:
         raise DataError(f"the leaderboard has more than {LARGEST / 1e6:.0f} MB: that is no leaderboard")
     return content.decode("utf-8-sig", errors="replace")
-
-
-def _scores(table: str) -> list[float]:
-    try:
-        reader = csv.DictReader(io.StringIO(table, newline=""))
-        column = next((name for name in reader.fieldnames or () if name.strip().lower() == "score"), None)
-        if column is None:
-            raise DataError(f"the leaderboard has no column Score, only {reader.fieldnames}")
-        cells = [row[column] or "" for row in reader]
-    except csv.Error as error:
-        raise DataError(f"the leaderboard is no CSV table: {error}") from error
-    scores = []
-    for line, cell in enumerate(cells, start=2):
-        try:
-            score = float(cell) if cell.strip() else math.nan
-        except ValueError as error:
-            raise DataError(f"the leaderboard's row {line} has the score {cell[:40]!r}, which is no number") from error
-        if math.isfinite(score):
-            scores.append(score)
-    return scores

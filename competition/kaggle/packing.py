@@ -3,7 +3,7 @@
 Only files are handled here, nothing is predicted: the archive holds
 
     packed.json     the ensemble's name, and a digest of all the rest
-    contest.yaml    the spec
+    contest.yaml    the spec, its classes declared
     weights.json    the blend
     test.npz, submission.csv    what the ensemble predicts at home, to compare with
     runs/<run>/     config.yaml; weights.safetensors and DONE of each fold; only of runs that weigh something
@@ -66,7 +66,8 @@ def pack(contest: Contest, ensemble: Path, gpu: bool) -> Packed:
     Raises DataError naming the file that is missing, and what makes it.
     """
     files = _files(contest, ensemble)
-    texts = {"contest.yaml": yaml.safe_dump(contest.spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)}
+    spec = contest.spec.declaring(contest.classes)  # the notebook needs no training table
+    texts = {"contest.yaml": yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)}
     parts = {name: sha256_of(path) for name, path in files.items()}
     parts |= {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,8 @@ import pandas as pd
 
 from competition.errors import DataError
 from competition.kaggle.books import Submission
-from competition.metrics import Metric
+from competition.metrics import Scale
 from competition.spec import Spec
-from competition.submission import columns_of
 from competition.tables import read_table
 
 # Below this many submissions the order of two scores says nothing: 4 agree perfectly by chance 1 time in 24.
@@ -20,7 +20,7 @@ ENOUGH = 5
 # Two files that agree on more of the rows are one bet: their private scores can hardly differ.
 ALIKE = 0.99
 
-# Probabilities that differ by no more than this count as agreeing.
+# Numbers that differ by no more than this count as agreeing.
 CLOSE = 0.05
 
 Z = 1.96
@@ -74,28 +74,39 @@ def rank_agreement(x: Iterable[float], y: Iterable[float]) -> Agreement:
 def share_alike(spec: Spec, first: Path, second: Path) -> float | None:
     """The share of rows on which two submission files agree; None where they cannot be compared.
 
-    A row agrees when its label is the same, or when none of its probabilities differs by more than CLOSE. For AUC,
-    which sees only their order, the probabilities are replaced by their ranks, 0 to 1.
+    A row agrees when its label is the same, or its first one of several by rank, or its set of labels; or when none of
+    its numbers differs by more than CLOSE. Values are measured by the range of those in the first file. For AUC, which
+    sees only the order, the probabilities are replaced by their ranks, 0 to 1.
     """
-    id_column, *columns = columns_of(spec)
+    submission = spec.submission
     try:
-        a, b = (read_table(path, [id_column, *columns]).set_index(id_column)[columns] for path in (first, second))
+        a, b = (read_table(path, [submission.id]).set_index(submission.id) for path in (first, second))
     except DataError:
         return None
-    if len(a) != len(b) or not a.index.is_unique or not a.index.sort_values().equals(b.index.sort_values()):
+    if (
+        not a.columns.equals(b.columns)
+        or not a.index.is_unique
+        or not b.index.is_unique
+        or set(a.index) != set(b.index)
+    ):
         return None
     b = b.loc[a.index]
-    if spec.submission.kind == "label":
-        return float((a == b).all(axis=1).mean())
+    if submission.kind == "label":
+        return float((a == b).to_numpy().mean())
+    if submission.kind in ("labels", "top_k"):
+        what_counts = frozenset if submission.kind == "labels" else itemgetter(0)
+        a, b = (cells.iloc[:, 0].str.split(submission.delimiter, regex=False).map(what_counts) for cells in (a, b))
+        return float((a == b).mean())
     a, b = a.apply(pd.to_numeric, errors="coerce"), b.apply(pd.to_numeric, errors="coerce")
-    if spec.metric.name == "auc":
+    if "auc" in spec.metric.name:
         a, b = a.rank(pct=True), b.rank(pct=True)
-    return float(((a - b).abs().max(axis=1) <= CLOSE).mean())
+    unit = a.max() - a.min() if submission.kind == "value" else 1.0
+    return float(((a - b).abs() <= CLOSE * unit).all(axis=1).mean())
 
 
 def choose(
     submissions: list[Submission],
-    metric: Metric,
+    metric: Scale,
     agreement: Agreement,
     alike: Callable[[Path, Path], float | None],
 ) -> list[Pick]:
@@ -149,7 +160,7 @@ def choose(
     return [Pick(first, reason), Pick(second, hedge)]
 
 
-def afterwards(picks: list[Pick], submissions: list[Submission], metric: Metric) -> str | None:
+def afterwards(picks: list[Pick], submissions: list[Submission], metric: Scale) -> str | None:
     """What the two would have won: the better one's private score against the best. None while that is not known."""
     known = [s for s in submissions if s.private is not None]
     mine = [pick.submission.private for pick in picks if pick.submission.private is not None]

@@ -9,7 +9,7 @@ from competition.kaggle.books_plot import draw_books, short
 from competition.kaggle.leaderboard import describe_standing
 from competition.kaggle.selection import ENOUGH, Agreement, Pick, afterwards, choose, rank_agreement, share_alike
 from competition.kaggle.submissions import NEWEST
-from competition.metrics import METRICS, Metric
+from competition.metrics import Scale
 
 WIDTH = 110
 
@@ -27,7 +27,7 @@ def show_ledger(contest: Contest) -> None:
     if not submissions:
         print(f"{contest.slug}: no submission yet. ./submit.sh -c {contest.slug} makes one.")
         return
-    metric = METRICS[contest.spec.metric.name]
+    metric = contest.spec.metric.scale
     compared = distinct(s for s in submissions if s.expected is not None and s.status == "complete")
     public = _agreement(compared, "public")
     picks = choose(submissions, metric, public, partial(share_alike, contest.spec))
@@ -55,7 +55,7 @@ def _agreement(submissions: list[Submission], kind: str) -> Agreement:
     return rank_agreement([x for x, _ in pairs], [y for _, y in pairs])
 
 
-def _print_table(contest: Contest, submissions: list[Submission], picks: list[Pick], metric: Metric) -> None:
+def _print_table(contest: Contest, submissions: list[Submission], picks: list[Pick], metric: Scale) -> None:
     direction = "higher" if metric.maximize else "smaller"
     print(f"{contest.spec.title}: {metric.name}, {direction} is better; oldest first, times in UTC\n")
     names = [short(s.name) for s in submissions]
@@ -102,7 +102,7 @@ def _print_agreement(kind: str, agreement: Agreement) -> None:
     )
 
 
-def _print_advice(contest: Contest, submissions: list[Submission], picks: list[Pick], metric: Metric) -> None:
+def _print_advice(contest: Contest, submissions: list[Submission], picks: list[Pick], metric: Scale) -> None:
     if not picks:
         print("Nothing to select yet: no submission has a public score.")
         return

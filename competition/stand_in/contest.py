@@ -2,21 +2,27 @@
 
 import hashlib
 import json
+import tempfile
 import threading
+import zipfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from competition.contest import Contest
 from competition.errors import DataError, KitError, SubmissionError
 from competition.files import atomic_open
-from competition.metrics import METRICS
+from competition.kaggle.archive import unpack
+from competition.labels import read_labels
+from competition.patterns import columns_in, fill
+from competition.sample import read_sample
+from competition.sources import Table
 from competition.spec import Spec
-from competition.submission import check_submission, columns_of
-from competition.tables import read_ids, read_table
+from competition.submission import read_submission
+from competition.submission_check import check_ids
+from competition.tables import discover_classes, read_ids, read_table
 
 DAILY_LIMIT = 5
 PUBLIC_SHARE = 0.4
@@ -59,19 +65,17 @@ class LocalContest:
         """
         Args:
             archive: the zip to download.
-            answers: CSV with the training table's id and label columns and, optionally, Usage (Public or Private).
+            answers: CSV with the training table's label columns, an id column of the training table, the test table or
+                the sample, and, optionally, Usage (Public or Private); one line for each of the sample's rows.
 
-        Raises DataError when the answers are not usable.
+        Raises DataError when the answers are not usable, or the archive holds no sample submission.
         """
         self.spec = spec
         self.archive = archive
-        self._answers = _read_answers(spec, answers)
-        self._metric = METRICS[spec.metric.name]
         self._folder = folder
         self._lock = threading.Lock()
-        # The checks of a submission read the ids from a sample, as they do on the competitor's side.
-        with atomic_open(folder / spec.submission.sample) as file:
-            pd.DataFrame({spec.submission.id: self._answers.ids}).to_csv(file, index=False)
+        self._contest = _competitors_contest(spec, archive, folder)
+        self._answers = _read_answers(self._contest, answers)
         self.baselines = self._baselines()
 
     @property
@@ -115,47 +119,44 @@ class LocalContest:
         return sorted(rows, key=lambda row: self._quality(row[1]), reverse=True)
 
     def _quality(self, score: str) -> float:
-        return self._metric.gain(float(score), 0.0)
+        return self._contest.metric.gain(float(score), 0.0)
 
     def _read(self, file_name: str, content: bytes) -> np.ndarray:
-        """An uploaded file as probabilities (N, C) in the order of the answers. Raises SubmissionError."""
+        """An uploaded file as predictions (N, C) in the order of the answers. Raises SubmissionError."""
         path = self._folder / "upload.csv.tmp"
         with atomic_open(path, "wb") as file:
             file.write(content)
         try:
-            check_submission(Contest(self.spec, data=self._folder, runs=self._folder), path)
-            id_column, *columns = columns_of(self.spec)
-            table = read_table(path, []).set_index(id_column).loc[self._answers.ids, columns]
+            return read_submission(self._contest, path, self._answers.ids)
         except KitError as error:
             # Whoever reads the reason knows the file by its name, and nothing of this folder.
             raise SubmissionError(str(error).replace(str(path), file_name).replace(f"{self._folder}/", "")) from error
         finally:
             path.unlink()
-        if self.spec.submission.kind == "label":
-            return _one_hot(self.spec, pd.Index(self.spec.target.classes).get_indexer(table[columns[0]]))
-        values = table.astype(float).to_numpy()
-        return values if len(columns) > 1 else np.hstack([1 - values, values])
 
-    def _score(self, probabilities: np.ndarray) -> tuple[float, float]:
+    def _score(self, predictions: np.ndarray) -> tuple[float, float]:
         """The public and the private score."""
-        labels, public = self._answers.labels, self._answers.public
-        private = ~public
-        return (
-            self._metric(labels[public], probabilities[public]),
-            self._metric(labels[private], probabilities[private]),
-        )
+        labels, public, metric = self._answers.labels, self._answers.public, self._contest.metric
+        return metric(labels[public], predictions[public]), metric(labels[~public], predictions[~public])
 
     def _baselines(self) -> list[tuple[str, str]]:
         """What can be reached without looking at an image, and what a fair model might reach."""
-        n, classes = len(self._answers.ids), len(self.spec.target.classes)
-        random = np.random.default_rng(0)
-        frequent = np.full(n, np.bincount(self._answers.labels, minlength=classes).argmax())
-        guess = random.integers(classes, size=n)
-        fair = np.where(random.random(n) < 0.7, self._answers.labels, guess)
-        entries = {"most frequent class": frequent, "random guess": guess, "right 7 times in 10": fair}
-        # Not quite certain of its choice, for log loss: certainty would cost a fortune there.
-        sure = {team: 0.9 * _one_hot(self.spec, labels) + 0.1 / classes for team, labels in entries.items()}
-        return [(team, f"{self._score(probabilities)[0]:.5f}") for team, probabilities in sure.items()]
+        family, truth = self.spec.target.family, self._answers.labels
+        if family == "classes":
+            truth = np.eye(len(self._contest.classes))[truth]
+        n, random = len(truth), np.random.default_rng(0)
+        guess = truth[random.permutation(n)]
+        fair = np.where(random.random((n, 1)) < 0.7, truth, guess)
+        if family in ("classes", "labels"):
+            name, always = "most frequent class", np.eye(truth.shape[1])[truth.sum(axis=0).argmax()]
+        else:
+            name, always = "always the mean", truth.mean(axis=0)
+        entries = {name: np.tile(always, (n, 1)), "random guess": guess, "right 7 times in 10": fair}
+        if self.spec.submission.kind == "probability" and family in ("classes", "labels"):
+            # Not quite certain of its choice, for log loss: certainty would cost a fortune there.
+            blur = 0.1 / truth.shape[1] if family == "classes" else 0.05
+            entries = {team: 0.9 * p + blur for team, p in entries.items()}
+        return [(team, f"{self._score(p)[0]:.5f}") for team, p in entries.items()]
 
 
 @dataclass(frozen=True)
@@ -165,14 +166,31 @@ class _Answers:
     public: np.ndarray
 
 
-def _read_answers(spec: Spec, path: Path) -> _Answers:
-    table = read_table(path, [spec.train.id, spec.train.label])
-    ids = read_ids(path, table, spec.train.id)
-    labels = pd.Index(spec.target.classes).get_indexer(table[spec.train.label])
-    if (labels < 0).any():
-        row = int(np.argmax(labels < 0))
-        label = table[spec.train.label].iloc[row]
-        raise DataError(f"{path}, line {row + 2}: label {label!r} is not one of the spec's classes")
+def _competitors_contest(spec: Spec, archive: Path, folder: Path) -> Contest:
+    """What the competitor has, as far as scoring needs it: the sample submission, in `folder`, and the classes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data = Path(scratch) / "data"
+        if not spec.target.classes:  # they are discovered in the training table, or the names of the files
+            unpack(archive, data)
+            spec = spec.declaring(discover_classes(Contest(spec, data, Path(scratch))))
+    name = spec.submission.sample
+    try:
+        with zipfile.ZipFile(archive) as packed, atomic_open(folder / name, "wb") as file:
+            file.write(packed.read(name))
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        raise DataError(f"{archive}: holds no {name} that can be read: {error}") from error
+    return Contest(spec, folder, folder)
+
+
+def _read_answers(contest: Contest, path: Path) -> _Answers:
+    spec, table = contest.spec, read_table(path, [])
+    # Whoever writes answers may call the id as the training table does, as the test table does, or as the sample.
+    names = (spec.test.id, spec.train.id, spec.submission.id)
+    name = next((name for name in names if set(columns_in(name) or [name]) <= set(table.columns)), spec.train.id)
+    ids = read_ids(path, table.assign(**{name: fill(name, table, str(path))}), name)
+    labels = read_labels(spec.target, contest.classes, spec.train, Table(table, path))
+    sample = read_sample(contest)
+    check_ids(path, ids, sample.path, sample.ids)
     if "Usage" not in table.columns:
         return _Answers(ids, labels, np.array([_hash_share(name) < PUBLIC_SHARE for name in ids]))
     usage = table["Usage"]
@@ -185,7 +203,3 @@ def _read_answers(spec: Spec, path: Path) -> _Answers:
 def _hash_share(name: str) -> float:
     """A number in 0…1 that depends on nothing but the id."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) / 2**32
-
-
-def _one_hot(spec: Spec, labels: np.ndarray) -> np.ndarray:
-    return np.eye(len(spec.target.classes))[labels]

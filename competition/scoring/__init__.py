@@ -1,0 +1,1 @@
+"""The formulas of the metrics: functions of the truth and of the predictions, without names or settings."""
