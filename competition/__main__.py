@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from competition.cli import add_contest_arguments, add_debug_argument, contest_of, run
+from competition.cli import add_contest_arguments, add_contest_name, add_debug_argument, contest_of, run
 
 
 def main() -> None:
@@ -63,6 +63,18 @@ def _parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("schema", help="print the JSON schema of specs, for editors")
     add_debug_argument(sub)
     sub.set_defaults(action=_schema)
+
+    sub = commands.add_parser(
+        "fake",
+        help="made-up data for any contest, to rehearse the whole job with",
+        description="Write tiny made-up data, laid out as Kaggle would serve it: tables, 32×32 images that show what "
+        "they are, a sample submission; and beside it DIR.zip and DIR.answers.csv, for `serve` to play Kaggle with.",
+    )
+    add_contest_name(sub)
+    sub.add_argument("--rows", type=int, default=60, metavar="N", help="rows to train on, and to predict (default: 60)")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="a folder that is empty or not there yet")
+    add_debug_argument(sub)
+    sub.set_defaults(action=_fake)
 
     sub = commands.add_parser("serve", help="a local Kaggle; with -- COMMAND … it runs that command against it")
     add_contest_arguments(sub)
@@ -144,6 +156,16 @@ def _check(args: argparse.Namespace) -> None:
     from competition.check import check
 
     check(contest_of(args))
+
+
+def _fake(args: argparse.Namespace) -> None:
+    from competition.fake.contest import fake
+    from competition.spec import load_spec
+
+    archive, answers = fake(load_spec(args.contest), args.rows, args.out)
+    print(f"{args.out}: {args.rows} rows to train on and {args.rows} to predict, all made up")
+    print(f"next: python -m folds -c {args.contest} --data {args.out} --runs {args.out}.runs")
+    print(f"Kaggle's part: python -m competition serve -c {args.contest} --zip {archive} --answers {answers}")
 
 
 def _serve(args: argparse.Namespace) -> None:

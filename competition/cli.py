@@ -25,6 +25,13 @@ UNWRITABLE = {  # what the user can do about a file that cannot be written or re
 
 
 def add_contest_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    add_contest_name(parser, required)
+    parser.add_argument("--data", metavar="DIR", help="the contest's data (default: data/<slug>)")
+    parser.add_argument("--runs", metavar="DIR", default="runs", help="where runs go, below <slug>/ (default: runs)")
+    add_debug_argument(parser)
+
+
+def add_contest_name(parser: argparse.ArgumentParser, required: bool = True) -> None:
     parser.add_argument(
         "-c",
         "--contest",
@@ -32,9 +39,6 @@ def add_contest_arguments(parser: argparse.ArgumentParser, required: bool = True
         required=required,
         help="name of a spec in competition/specs/, or a path to a YAML file",
     )
-    parser.add_argument("--data", metavar="DIR", help="the contest's data (default: data/<slug>)")
-    parser.add_argument("--runs", metavar="DIR", default="runs", help="where runs go, below <slug>/ (default: runs)")
-    add_debug_argument(parser)
 
 
 def add_debug_argument(parser: argparse.ArgumentParser) -> None:

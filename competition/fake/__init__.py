@@ -1,0 +1,1 @@
+"""Tiny made-up data for any spec, laid out as Kaggle would serve it."""

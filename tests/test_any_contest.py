@@ -1,0 +1,111 @@
+"""Every spec that ships, from data to a scored submission: made-up data, but the commands are those of the README."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from competition.contest import Contest, open_contest
+from competition.errors import DataError
+from competition.fake.contest import fake
+from competition.images import read_image
+from competition.spec import SPECS, list_specs, load_spec
+from competition.stand_in.contest import LocalContest
+from competition.strict_yaml import read_yaml
+from competition.submission import check_submission
+from competition.tables import load_test, load_train
+
+ROOT = Path(__file__).parent.parent
+SLUGS = [path.stem for path in sorted(SPECS.glob("*.yaml"))]
+ROWS, FOLDS = 40, 2
+RECIPE = """
+model: {name: plain_cnn_128}
+image: {size: [32, 32]}
+batch_size: 8
+optimizer: {lr: 0.001}
+schedule: {epochs: 1}
+"""
+
+
+def in_two_folds(slug: str, folder: Path) -> Path:
+    """The spec, to be rehearsed in a hurry."""
+    spec = read_yaml(SPECS / f"{slug}.yaml")
+    path = folder / f"{slug}.yaml"
+    path.write_text(yaml.safe_dump(spec | {"folds": spec.get("folds", {}) | {"n": FOLDS}}))
+    return path
+
+
+def made_up(slug: str, folder: Path) -> tuple[Contest, Path, Path]:
+    """The contest on disk, its archive and its answers."""
+    spec = in_two_folds(slug, folder)
+    if "*.dcm" in spec.read_text() or ".dcm" in spec.read_text():
+        pytest.importorskip("pydicom")
+    archive, answers = fake(load_spec(str(spec)), ROWS, folder / "data")
+    return open_contest(str(spec), str(folder / "data"), str(folder / "runs")), archive, answers
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Call a command in this process: thirty times five of their own would spend minutes on importing torch."""
+
+    def command(script: str, *arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        runpy.run_path(str(ROOT / script))["main"]()
+        return capsys.readouterr().out
+
+    return command
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_any_contest_from_data_to_a_scored_submission(slug, tmp_path, call):
+    contest, archive, answers = made_up(slug, tmp_path)
+    train, test = load_train(contest), load_test(contest)
+    assert len(train) == len(test) == ROWS
+    (tmp_path / "tiny.yaml").write_text(RECIPE)
+    here = ("-c", contest.name, "--data", contest.data, "--runs", contest.runs.parent)
+
+    call("folds/__main__.py", *here)
+    call("train.py", *here, "-r", tmp_path / "tiny.yaml", "--name", "tiny", "--wandb", "disabled")
+    call("infer.py", *here, "tiny")
+    call("ensemble.py", *here, "--name", "one", "--wandb", "disabled")
+
+    submission = contest.ensembles / "one" / "submission.csv"
+    long = len(contest.spec.submission.classes or contest.classes) if contest.spec.submission.row else 1
+    assert check_submission(contest, submission) == long * ROWS
+    kaggle = LocalContest(contest.spec, archive, answers, tmp_path / "kaggle")
+    scored = kaggle.add(submission.name, submission.read_bytes(), "")
+    assert not scored.error
+    assert np.isfinite([float(scored.public_score), float(scored.private_score)]).all()
+
+
+def test_the_images_of_made_up_data_show_their_classes(tmp_path):
+    contest, _, _ = made_up("cassava-leaf-disease-classification", tmp_path)
+    train = load_train(contest)
+    means = np.stack([read_image(picture).mean(axis=(0, 1)) for picture in train.images])
+    centres = np.stack([means[train.labels == c].mean(axis=0) for c in range(len(contest.classes))])
+    nearest = ((means[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    assert (nearest == train.labels).mean() > 0.6
+
+
+def test_made_up_data_is_what_the_spec_says(tmp_path):
+    contest, _, _ = made_up("rsna-breast-cancer-detection", tmp_path)
+    train = load_train(contest)
+    assert len(train.images) == 2 * len(train)  # the views of a breast
+    assert len(set(train.groups)) == len(train) // 2  # two breasts of a patient
+    assert train.ids[0].rpartition("_")[0] == train.groups[0]
+
+
+def test_a_folder_in_use_and_too_few_rows_are_refused(tmp_path):
+    spec = load_spec("unibuc-deepfake")
+    fake(spec, 25, tmp_path / "data")
+    with pytest.raises(DataError, match="not empty"):
+        fake(spec, 25, tmp_path / "data")
+    with pytest.raises(DataError, match="5 classes and 5 folds; give 25 rows or more"):
+        fake(spec, 24, tmp_path / "other")
+
+
+def test_every_contest_of_the_list_ships():
+    assert len(list_specs()) == 33
