@@ -148,7 +148,7 @@ def _scored(frame: pd.DataFrame, labels: Labels, sample: Sample | None, folds: l
     target = find_target(frame, labels, sample)
     settings = _settings(target)
     submission = guess_submission(sample, labels, settings, _all_classes(frame, labels, settings))
-    metric = guess_metric(settings["kind"], _settings(submission))
+    metric = guess_metric(settings, _settings(submission))
     return [*target, *folds, *metric, *submission]
 
 

@@ -9,7 +9,11 @@ import pandas as pd
 from competition.draft.tree import Tree, spread
 
 PARTS = re.compile(r"train|test|val|valid|validation|images?|public|private|data|sample.*", re.IGNORECASE)
-NAMED = re.compile(r"^(?P<label>.*?[^\W\d_].*?)(?P<between>[._\- ]*)(?P<number>\d+)$")
+# A class and a number, black_cat.12; or a class before the first sign, cat.a7f
+NAMED = (
+    r"^(?P<label>.*?[^\W\d_].*?)(?P<between>[._\- ]+)(?P<number>\d+)$",
+    r"^(?P<label>[^._\- ]+)(?P<between>[._\- ]+)(?P<number>.+)$",
+)
 
 
 @dataclass(frozen=True)
@@ -84,18 +88,16 @@ def _folders(tree: Tree, parent: str, folders: list[str]) -> Classes:
 
 def _names(tree: Tree, folder: str) -> Classes | None:
     files = tree.images[folder]
-    found = pd.Series([PurePosixPath(file).stem for file in files], dtype=str).str.extract(NAMED)
-    if found.isna().any(axis=None) or found["between"].nunique() > 1:
-        return None
-    classes = found["label"].nunique()
-    if not 2 <= classes <= len(files) / 4:
-        return None
+    stems = pd.Series([PurePosixPath(file).stem for file in files], dtype=str)
     start = "" if folder == "." else f"{folder}/"
-    name = f"{{label}}{found['between'].iloc[0]}{{number}}"
-    if not found["between"].iloc[0]:
-        return None  # cat12: nothing in a pattern says where the class ends
-    seen = f"{len(files)} file names such as {PurePosixPath(files[0]).name} hold {classes} classes"
-    return Classes(f"{start}{name}{_extension(files)}", name, seen, found[["label"]], spread(files, 20))
+    for expression in NAMED:
+        found = stems.str.extract(expression)
+        count = found["label"].nunique()
+        if found.notna().all(axis=None) and found["between"].nunique() == 1 and 2 <= count <= len(files) / 4:
+            name = f"{{label}}{found['between'].iloc[0]}{{number}}"
+            seen = f"{len(files):,} file names such as {PurePosixPath(files[0]).name} hold {count} classes"
+            return Classes(f"{start}{name}{_extension(files)}", name, seen, found[["label"]], spread(files, 20))
+    return None
 
 
 def _extension(files: tuple[str, ...] | list[str]) -> str:

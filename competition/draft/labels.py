@@ -29,12 +29,15 @@ def find_labels(frame: pd.DataFrame, taken: set[str], sample: Sample | None, tes
     """
     columns = [column for column in frame.columns if column not in taken]
     if sample is not None:
-        same = {column.lower(): column for column in columns} | {column: column for column in columns}
         wanted = sample.classes or sample.columns
-        both = [same.get(name, same.get(name.lower())) for name in wanted]
-        if all(both):
+        if set(wanted) <= set(columns):
             where = f"the ids of {sample.table.name}" if sample.classes else sample.table.name
-            return Labels(tuple(both), f"also in {where}")
+            return Labels(tuple(wanted), f"also in {where}")
+        alike = [column for column in columns if column.lower().removesuffix("_id") == sample.columns[0].lower()]
+        if len(sample.columns) == 1 and alike:
+            # A COCO file has both category, a name, and category_id: the one that holds the sample's values.
+            best = max(alike, key=lambda column: sample.values.isin(set(frame[column])).mean())
+            return Labels((best,), f"{sample.columns[0]} in {sample.table.name}")
         for column in columns:
             values = set(frame[column])
             if len(wanted) > 1 and set(wanted) <= values:
@@ -147,7 +150,7 @@ def _positive(values: pd.Series, sample: Sample | None) -> Guess:
     counts = values.value_counts()
     seen = ", ".join(f"{counts[name]} rows of {name!r}" for name in names)
     column = sample.columns[0].lower() if sample is not None else ""
-    if names[0].lower() in column and names[1].lower() not in column:
+    if (names[0].lower() in column and names[1].lower() not in column) or NO.fullmatch(names[1]):
         names.reverse()
     known = names in (["0", "1"], ["False", "True"], ["no", "yes"]) or names[1].lower() in column
     advice = "" if known else "; the second is the one whose probability is submitted: look at the Evaluation page"

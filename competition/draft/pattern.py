@@ -163,7 +163,8 @@ def _tried(tree: Tree, frame: pd.DataFrame, start: str, ends: Counter) -> Iterat
     variants = sorted({Path(f"x{end}").stem[1:] for end in ends})
     if "" in variants:  # besides {id}.png there are others, such as {id}_mask.png
         variants = [""]
-    if len(variants) <= VARIANTS:
+    numbered = len(variants) > 1 and all(variant[-1].isdigit() for variant in variants)
+    if len(variants) <= VARIANTS and not numbered:
         each = tuple(f"{start}{variant}{extension}" for variant in variants)
         found = Images(each, *count_images(tree, frame, each))
         yield found

@@ -75,9 +75,10 @@ def _columns(sample: Sample, known: set[str]) -> list[Guess]:
     return [Guess("submission.column", None, f"{seen}: look at both", False)]
 
 
-def guess_metric(kind: str, submission: dict[str, Any]) -> list[Guess]:
-    """The metric that contests of this kind usually have."""
+def guess_metric(target: dict[str, Any], submission: dict[str, Any]) -> list[Guess]:
+    """The metric that contests of this kind usually have, from the keys of target and submission."""
     form = submission["kind"]
+    kind = "binary" if "negative" in target else target["kind"]
     usual = {
         "binary": "auc" if form == "probability" else "accuracy",
         "multiclass": {"probability": "log_loss", "top_k": "map_at_k"}.get(form, "accuracy"),

@@ -50,5 +50,5 @@ def _scalar(value: object) -> str:
         return "{" + ", ".join(f"{key}: {_scalar(item)}" for key, item in value.items()) + "}"
     if not isinstance(value, str):
         return json.dumps(value)
-    plain = re.fullmatch(r"[A-Za-z][\w./-]*", value) and parse_yaml(value, "a draft") == value
+    plain = re.fullmatch(r"[A-Za-z]([\w ./-]*\w)?", value) and parse_yaml(value, "a draft") == value
     return value if plain else json.dumps(value, ensure_ascii=not value.isprintable())
