@@ -60,7 +60,7 @@ def _files(contest: Contest, table: Table, pattern: str) -> list[tuple[Path, ...
         path = PurePosixPath(relative.iloc[row])
         if ".." in path.parts or path.is_absolute():
             raise DataError(f"{table.place(int(row))}: image path {str(path)!r} leads outside the data folder")
-    folders: dict[str, dict[str, str]] = {}
+    folders: dict[str, tuple[Path, dict[str, str]]] = {}
     found = []
     for path in relative:
         if several:
@@ -70,9 +70,11 @@ def _files(contest: Contest, table: Table, pattern: str) -> list[tuple[Path, ...
         folder, _, name = path.rpartition("/")
         stem = name.removesuffix(".*")
         if folder not in folders:
-            folders[folder] = _listing(contest.data / folder)
-        there = folders[folder].get(stem if name != stem else f"/{name}")
-        found.append((contest.data / folder / there,) if there else ())
+            place = contest.data / folder
+            folders[folder] = (place, _listing(place))
+        place, names = folders[folder]
+        there = names.get(stem if name != stem else f"/{name}")
+        found.append((place / there,) if there else ())
     return found
 
 
@@ -84,6 +86,7 @@ def _listing(folder: Path) -> dict[str, str]:
     except OSError:
         return {}
     rank = {extension: place for place, extension in enumerate(EXTENSIONS)}
-    images = [name for name in names if Path(name).suffix.lower() in rank]
-    images.sort(key=lambda name: rank[Path(name).suffix.lower()], reverse=True)
-    return {Path(name).stem: name for name in images} | {f"/{name}": name for name in names}
+    parts = [(*os.path.splitext(name), name) for name in names]  # noqa: PTH122 - a Path for each is ten times slower
+    images = [part for part in parts if part[1].lower() in rank]
+    images.sort(key=lambda part: rank[part[1].lower()], reverse=True)
+    return {stem: name for stem, _, name in images} | {f"/{name}": name for name in names}
