@@ -1,19 +1,28 @@
 """Images on disk as arrays, and the fingerprint that finds two equal ones."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
-import cv2
 import numpy as np
 from tqdm import tqdm
 
+from competition.decoders.arrays import read_npy, read_npz
+from competition.decoders.dicom import read_dicom
+from competition.decoders.headers import LIMIT, format_of, size_of
+from competition.decoders.picture import decode_picture
+from competition.decoders.scaling import lay_out, mean_plane, stack, take_planes, to_bytes, to_planes, with_channels
 from competition.errors import DataError
 from competition.spec_parts import Pixels
 
 PLAIN = Pixels()
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +43,47 @@ class Picture:
 
 
 def read_image(picture: Picture, channels: int = 3) -> np.ndarray:
-    """Decode an image file to (H, W, channels) uint8: RGB for 3 channels, grey for 1. Alpha is dropped.
+    """Decode an image to (H, W, channels) uint8: RGB for 3 channels, grey for 1.
 
-    Raises DataError when the file is missing, truncated or not an image.
+    The format is what the file's first bytes say, whatever its name. Numbers that are not 8-bit are brought to 0…255
+    as `Pixels` says. Alpha is dropped: a transparent pixel has the colour it was stored with. Arrays and stacks of two
+    planes get their mean as a third; of four or more they keep them all, whatever `channels` says.
+
+    Raises DataError when the file is missing, truncated, too large or not an image.
     """
-    path = picture.path
-    try:
-        encoded = np.fromfile(path, dtype=np.uint8)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(encoded) == 0 or _truncated(encoded):
-        raise DataError(f"{path}: the image is empty or cut short. Download the data again: delete its folder first.")
-    try:
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
-    except cv2.error as error:
-        raise DataError(f"{path}: cannot be decoded: {error}") from error
-    if image is None:
-        raise DataError(
-            f"{path}: not an image that OpenCV can decode. Download the data again: delete its folder first."
-        )
-    return image.reshape(*image.shape[:2], channels)
+    if len(picture.files) == 1:
+        return with_channels(_read_file(picture.path, picture, channels), channels)
+    grey = [with_channels(_read_file(path, picture, 1), 1) for path in picture.files]
+    return with_channels(stack(grey, picture.files), channels)
 
 
-def read_images(paths: Sequence[Picture], channels: int = 3) -> Iterator[np.ndarray]:
+def read_images(pictures: Sequence[Picture], channels: int = 3) -> Iterator[np.ndarray]:
     """Decode images in order on several threads: OpenCV releases the interpreter's lock. Raises as `read_image`."""
-    chunk = 256  # bounds how many decoded images wait in memory
-    with ThreadPoolExecutor() as pool:
-        for start in range(0, len(paths), chunk):
-            yield from pool.map(lambda path: read_image(path, channels), paths[start : start + chunk])
+    return in_threads(partial(read_image, channels=channels), pictures)
+
+
+def show_images(pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
+    """Images as one can look at them, (H, W, 3) uint8 RGB: of more planes than three, their mean."""
+    return in_threads(show_image, pictures)
+
+
+def show_image(picture: Picture) -> np.ndarray:
+    """One image as in `show_images`."""
+    image = read_image(picture)
+    return image if image.shape[2] == 3 else with_channels(mean_plane(image), 3)
+
+
+def in_threads(function: Callable[[Picture], Made], pictures: Sequence[Picture]) -> Iterator[Made]:
+    """`function` of every picture, in order. A few results per thread wait in memory, and no more."""
+    workers = (os.cpu_count() or 1) + 2  # some wait for the disk
+    waiting = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for picture in pictures:
+            waiting.append(pool.submit(function, picture))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def fingerprint(image: np.ndarray) -> str:
@@ -71,17 +93,37 @@ def fingerprint(image: np.ndarray) -> str:
     ).hexdigest()
 
 
-def fingerprints(paths: Sequence[Picture], name: str) -> np.ndarray:
+def fingerprints(pictures: Sequence[Picture], name: str) -> np.ndarray:
     """`fingerprint` of every image, (N,) strings, with a progress bar called `name`. Raises as `read_image`."""
-    images = tqdm(read_images(paths), total=len(paths), desc=f"reading {name} images", disable=None, leave=False)
-    return np.array([fingerprint(image) for image in images])
+    prints = in_threads(lambda picture: fingerprint(read_image(picture)), pictures)
+    bar = tqdm(prints, total=len(pictures), desc=f"reading {name} images", disable=None, leave=False)
+    return np.array(list(bar))
 
 
-def _truncated(encoded: np.ndarray) -> bool:
-    """OpenCV decodes a cut PNG or JPEG to a picture with a grey or black rest, and only prints a warning."""
-    head = encoded[:8].tobytes()
-    if head.startswith(b"\x89PNG"):
-        return b"IEND" not in encoded.tobytes()  # anywhere, because some programs append data of their own
-    if head.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" not in encoded[-4096:].tobytes()
-    return False
+def _read_file(path: Path, picture: Picture, channels: int) -> np.ndarray:
+    """One file as (H, W, P) uint8."""
+    pixels = picture.pixels
+    try:
+        with path.open("rb") as file:
+            kind = format_of(file.read(132))
+            file.seek(0)
+            encoded = b"" if kind == "npy" else file.read()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if picture.index is not None and kind != "npy":
+        raise DataError(f"{path}: not a .npy array, so it has no image number {picture.index}")
+    limits = pixels.range
+    match kind:
+        case "dcm":
+            planes, limits = read_dicom(encoded, pixels, path), None  # its window is applied already
+        case "npy":
+            planes = to_planes(read_npy(path, picture.index), path)
+        case "npz":
+            planes = to_planes(read_npz(encoded, path), path)
+        case _:
+            height, width = size_of(encoded)
+            if height * width > LIMIT:
+                raise DataError(f"{path}: an image of {height}×{width} pixels is too large; make smaller copies first")
+            whole = pixels.planes is None and pixels.layout == "channels"
+            planes = decode_picture(encoded, channels if whole else 3, path)
+    return lay_out(to_bytes(take_planes(planes, pixels, path), limits, path), pixels)

@@ -1,0 +1,83 @@
+"""DICOM files, with pydicom, which only the contests that have such files need."""
+
+import io
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from competition.decoders.headers import LIMIT
+from competition.decoders.scaling import to_bytes, to_planes
+from competition.errors import DataError
+from competition.spec_parts import Pixels
+
+# What pydicom raises for a file that lacks elements, is cut short, or holds values that make no sense.
+_DAMAGED = (AttributeError, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, struct.error)
+
+
+def read_dicom(encoded: bytes, pixels: Pixels, path: Path) -> np.ndarray:
+    """The first frame of a DICOM file as (H, W, 1 or 3) uint8, as a viewer shows it.
+
+    Grey values are brought to the modality's unit (Hounsfield in a CT), then windowed: by `pixels.window`, else
+    `pixels.range`, else the file's own lookup table or first window, else from its least to its greatest value.
+    MONOCHROME1, where the least value is white, is inverted. Colours become RGB. (DICOM PS3.3, C.7.6.3 and C.11.)
+
+    Raises DataError when pydicom or a decoder is missing, and for a damaged file.
+    """
+    try:
+        import pydicom
+        from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
+    except ImportError as error:
+        raise DataError(f"{path} is a DICOM file: pip install 'pydicom>=3'") from error
+    try:
+        file = pydicom.dcmread(io.BytesIO(encoded))
+        _refuse_what_cannot_be_decoded(file, path)
+        stored = pixel_array(file, index=0)
+        if file.PhotometricInterpretation == "PALETTE COLOR":
+            stored = apply_color_lut(stored, file)
+        if stored.ndim == 3:
+            return to_bytes(stored, pixels.range, path)
+        grey = _windowed(apply_modality_lut(stored, file), file, pixels, path)
+        return to_planes(255 - grey if file.PhotometricInterpretation == "MONOCHROME1" else grey, path)
+    except _DAMAGED as error:
+        raise DataError(f"{path}: not a whole DICOM image: {error}. Download the data again.") from error
+
+
+def _refuse_what_cannot_be_decoded(file: Any, path: Path) -> None:
+    from pydicom.pixels import get_decoder
+
+    if file.Rows * file.Columns > LIMIT:
+        raise DataError(f"{path}: an image of {file.Rows}×{file.Columns} pixels is too large")
+    syntax = file.file_meta.TransferSyntaxUID
+    if syntax.is_compressed and syntax.is_encapsulated and not get_decoder(syntax).is_available:
+        needs = "; or ".join(get_decoder(syntax).missing_dependencies)
+        raise DataError(f"{path}: its pixels are stored as {syntax.name}; install a decoder of pydicom: {needs}")
+
+
+def _windowed(values: np.ndarray, file: Any, pixels: Pixels, path: Path) -> np.ndarray:
+    from pydicom.pixels import apply_voi
+
+    if pixels.window:
+        return to_bytes(values, _edges(*pixels.window), path)
+    if pixels.range:
+        return to_bytes(values, pixels.range, path)
+    if file.get("VOILUTSequence"):
+        bits = file.VOILUTSequence[0].LUTDescriptor[2]
+        return to_bytes(apply_voi(values, file), (0, 2**bits - 1), path)
+    if file.get("WindowCenter") is None or file.get("WindowWidth") is None:
+        return to_bytes(values, (float(values.min()), float(values.max())), path)
+    centre, width = (float(np.atleast_1d(value)[0]) for value in (file.WindowCenter, file.WindowWidth))
+    match file.get("VOILUTFunction", "LINEAR"):
+        case "SIGMOID":
+            return to_bytes(1 / (1 + np.exp(-4 * (values - centre) / width)), (0, 1), path)
+        case "LINEAR_EXACT":
+            return to_bytes(values, (centre - width / 2, centre + width / 2), path)
+        case _:
+            return to_bytes(values, _edges(centre, width), path)
+
+
+def _edges(centre: float, width: float) -> tuple[float, float]:
+    """The values that become black and white, of C.11.2.1.2.1: whole numbers, both inside the window."""
+    half = (max(width, 1 + 1e-6) - 1) / 2
+    return centre - 0.5 - half, centre - 0.5 + half
