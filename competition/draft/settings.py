@@ -6,7 +6,7 @@ from statistics import median
 
 import pandas as pd
 
-from competition.describe import describe_file
+from competition.checks.headers import describe_file
 from competition.draft.guess import Guess, named
 from competition.draft.sources import Part
 from competition.draft.tree import Tree, spread

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from competition.errors import DataError
+from competition.images import Picture
 
 # Pillow's modes; what it opens as 8-bit RGB may be a 16-bit PNG, which its header tells.
 _MODES = {
@@ -30,6 +31,7 @@ ORIENTATION = 0x0112  # EXIF
 class Header:
     """width and height as stored, in pixels; rotated: whether EXIF data turn the image when it is shown."""
 
+    format: str
     width: int
     height: int
     channels: str
@@ -37,15 +39,22 @@ class Header:
     rotated: bool = False
 
 
+def describe_picture(picture: Picture) -> tuple[Header, ...]:
+    """The headers of a picture's files. Raises as `describe_file`."""
+    if picture.index is not None:
+        return (_array("array", np.load(picture.path, mmap_mode="r", allow_pickle=False)[picture.index]),)
+    return tuple(describe_file(path) for path in picture.files)
+
+
 def describe_file(path: Path) -> Header:
     """The header of an image file. Raises DataError when it is missing or not an image that anything here reads."""
     try:
         match path.suffix.lower():
             case ".npy":
-                return _array(np.load(path, mmap_mode="r", allow_pickle=False))
+                return _array("npy", np.load(path, mmap_mode="r", allow_pickle=False))
             case ".npz":
                 with np.load(path, allow_pickle=False) as archive:
-                    return _array(archive[archive.files[0]])
+                    return _array("npz", archive[archive.files[0]])
             case ".dcm":
                 return _dicom(path)
         return _picture(path)
@@ -62,23 +71,25 @@ def _picture(path: Path) -> Header:
             channels, depth = _MODES.get(image.mode, (image.mode, "16 bit" if "16" in image.mode else "8 bit"))
             if image.format == "PNG" and encoded[24] == 16:
                 depth = "16 bit"
-            return Header(image.width, image.height, channels, depth, image.getexif().get(ORIENTATION, 1) != 1)
+            turned = image.getexif().get(ORIENTATION, 1) != 1
+            return Header(image.format.lower(), image.width, image.height, channels, depth, turned)
     except UnidentifiedImageError:  # a TIFF of 16-bit colours
         array = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED) if encoded else None
         if array is None:
             raise DataError(f"{path}: not an image") from None
         planes = array.shape[2] if array.ndim == 3 else 1
-        return Header(array.shape[1], array.shape[0], _CHANNELS.get(planes, f"{planes} planes"), _depth(array.dtype))
+        height, width, channels = *array.shape[:2], _CHANNELS.get(planes, f"{planes} planes")
+        return Header(path.suffix[1:].lower(), width, height, channels, _depth(array.dtype))
 
 
-def _array(array: np.ndarray) -> Header:
+def _array(format: str, array: np.ndarray) -> Header:
     if array.ndim == 3 and array.shape[0] <= array.shape[2]:
         planes, height, width = array.shape
     elif array.ndim in (2, 3):
         height, width, planes = (*array.shape, 1)[:3]
     else:
         raise ValueError(f"an array of shape {array.shape} is no image")
-    return Header(width, height, f"{planes} plane{'s' if planes > 1 else ''}", _depth(array.dtype))
+    return Header(format, width, height, f"{planes} plane{'s' if planes > 1 else ''}", _depth(array.dtype))
 
 
 def _dicom(path: Path) -> Header:
@@ -88,7 +99,9 @@ def _dicom(path: Path) -> Header:
         raise DataError(f"{path} is a DICOM file: pip install 'pydicom>=3'") from error
     file = pydicom.dcmread(path, stop_before_pixels=True)
     colours = "grey" if file.get("SamplesPerPixel", 1) == 1 else "RGB"
-    return Header(int(file["Columns"].value), int(file["Rows"].value), colours, f"{file['BitsStored'].value} bit")
+    return Header(
+        "dicom", int(file["Columns"].value), int(file["Rows"].value), colours, f"{file['BitsStored'].value} bit"
+    )
 
 
 def _depth(dtype: np.dtype) -> str:
