@@ -9,12 +9,13 @@ from competition.contest import Contest
 from competition.errors import DataError, SubmissionError
 from competition.files import atomic_open
 from competition.sample import Sample, read_sample
+from competition.sparse import Sparse
 from competition.submission_check import check_delimiter, check_ids, check_table
 from competition.submission_values import from_names, from_numbers, to_names, to_numbers
 from competition.tables import read_table
 
 
-def write_submission(contest: Contest, path: Path, ids: np.ndarray, predictions: np.ndarray) -> None:
+def write_submission(contest: Contest, path: Path, ids: np.ndarray, predictions: np.ndarray | Sparse) -> None:
     """Write predictions as the contest's submission, with the lines and columns of its sample, and check the result.
 
     Args:

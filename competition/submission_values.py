@@ -7,16 +7,19 @@ from competition.contest import Contest
 from competition.errors import SpecError
 from competition.labels import shown
 from competition.sample import Sample
+from competition.sparse import Sparse
 
 BLOCK = 256  # rows worked on at a time: copies of 30,000 columns are large
 
 
-def to_numbers(contest: Contest, sample: Sample, p: np.ndarray) -> np.ndarray:
+def to_numbers(contest: Contest, sample: Sample, p: np.ndarray | Sparse) -> np.ndarray:
     """Predictions (N, C) as the numbers to submit: (N, K) float64, or (N, 1) where one stands for all classes.
 
     Distributions that are submitted whole sum to 1 in float64, whatever float32 made of them. Values are cut to the
     target's range.
     """
+    if isinstance(p, Sparse):
+        p = p.base[:, None] + p.excess.toarray()
     target, p = contest.spec.target, p.astype(np.float64)
     if contest.spec.submits_yes:
         return np.delete(p, _no(contest), axis=1).sum(axis=1, keepdims=True)
@@ -43,7 +46,7 @@ def is_distribution(contest: Contest, sample: Sample) -> bool:
     return contest.spec.target.family in ("classes", "shares") and len(sample.classes) == len(contest.classes)
 
 
-def to_names(contest: Contest, p: np.ndarray) -> np.ndarray:
+def to_names(contest: Contest, p: np.ndarray | Sparse) -> np.ndarray:
     """Predictions (N, C) as the cells of a label, labels or top_k submission, (N,) strings."""
     submission, names = contest.spec.submission, np.array(contest.classes, dtype=object)
     if submission.kind == "label":
@@ -62,9 +65,15 @@ def to_names(contest: Contest, p: np.ndarray) -> np.ndarray:
     return cells
 
 
-def top_classes(p: np.ndarray, k: int) -> np.ndarray:
+def top_classes(p: np.ndarray | Sparse, k: int) -> np.ndarray:
     """The k most probable classes of every row of (N, C), best first; of equal ones the first. (N, k) int64."""
     k = min(k, p.shape[1])
+    if isinstance(p, Sparse):
+        best = p.top(k)[0]
+        for i in np.flatnonzero((best < 0).any(axis=1)):  # the others are equally probable
+            row = best[i]
+            row[row < 0] = np.setdiff1d(np.arange(p.shape[1]), row)[: np.count_nonzero(row < 0)]
+        return best
     best = np.empty((len(p), k), dtype=np.int64)
     for start in range(0, len(p), BLOCK):
         left = p[start : start + BLOCK].copy()

@@ -15,6 +15,7 @@ import pytest
 from scipy.stats import kendalltau
 from support import Tiny, make_contest, write_csv
 
+from competition import spec_parts
 from competition.contest import Contest
 from competition.errors import KaggleError
 from competition.files import sha256_of
@@ -27,12 +28,13 @@ from competition.kaggle.ledger import Entry, read_ledger, write_entry
 from competition.kaggle.selection import Agreement, afterwards, choose, rank_agreement, share_alike
 from competition.kaggle.show import show_ledger
 from competition.medals import medal_zones, standing
-from competition.metrics import METRICS
+from competition.metrics import Scale
 from competition.stand_in import contest as local_contest
 from competition.stand_in.contest import LocalContest
 from competition.stand_in.server import LocalKaggle, environment, running
+from competition.strict_yaml import build
 
-ACCURACY, LOG_LOSS = METRICS["accuracy"], METRICS["log_loss"]
+ACCURACY, LOG_LOSS = Scale("accuracy", True), Scale("log_loss", False)
 UNKNOWN, AGREED, OPPOSED = Agreement(3), Agreement(9, 0.8, 0.4, 0.95), Agreement(9, -0.8, -0.95, -0.4)
 
 
@@ -241,6 +243,16 @@ def test_rows_agree_by_label_by_probability_and_for_auc_by_order(tmp_path):
     assert files(loss, ["id", "label"], rows, cubed) == pytest.approx(1 / 3)
     assert files(contest("auc", metric="auc", **two), ["id", "label"], rows, cubed) == 1
     assert share_alike(loss.spec, loss.runs / "a.csv", loss.runs / "gone.csv") is None
+
+    def submits(**submission: object) -> Contest:
+        shape = build(spec_parts.Submission, {"id": "id", "column": "y", **submission}, "x")
+        return replace(loss, spec=loss.spec.model_copy(update={"submission": shape}))
+
+    first, second = [("1", "a b"), ("2", "c a"), ("3", "a")], [("1", "b a"), ("2", "c b"), ("3", "a b")]
+    assert files(submits(kind="top_k", k=2), ["id", "y"], first, second) == pytest.approx(2 / 3)
+    assert files(submits(kind="labels"), ["id", "y"], first, second) == pytest.approx(1 / 3)
+    first, second = [("1", 10), ("2", 50), ("3", 30)], [("1", 12), ("2", 53), ("3", 30)]
+    assert files(submits(kind="value"), ["id", "y"], first, second) == pytest.approx(2 / 3)
 
 
 def test_the_same_file_or_ensemble_counts_once():

@@ -141,20 +141,21 @@ class LocalContest:
 
     def _baselines(self) -> list[tuple[str, str]]:
         """What can be reached without looking at an image, and what a fair model might reach."""
-        family, truth = self.spec.target.family, self._answers.labels
-        if family == "classes":
-            truth = np.eye(len(self._contest.classes))[truth]
+        family, truth, c = self.spec.target.family, self._answers.labels, len(self._contest.classes)
         n, random = len(truth), np.random.default_rng(0)
-        guess = truth[random.permutation(n)]
+        if family == "classes":
+            truth, guess = np.eye(c)[truth], np.eye(c)[random.integers(c, size=n)]
+        else:
+            guess = truth[random.permutation(n)]
         fair = np.where(random.random((n, 1)) < 0.7, truth, guess)
         if family in ("classes", "labels"):
-            name, always = "most frequent class", np.eye(truth.shape[1])[truth.sum(axis=0).argmax()]
+            name, always = "most frequent class", np.eye(c)[truth.sum(axis=0).argmax()]
         else:
             name, always = "always the mean", truth.mean(axis=0)
         entries = {name: np.tile(always, (n, 1)), "random guess": guess, "right 7 times in 10": fair}
         if self.spec.submission.kind == "probability" and family in ("classes", "labels"):
             # Not quite certain of its choice, for log loss: certainty would cost a fortune there.
-            blur = 0.1 / truth.shape[1] if family == "classes" else 0.05
+            blur = 0.1 / c if family == "classes" else 0.05
             entries = {team: 0.9 * p + blur for team, p in entries.items()}
         return [(team, f"{self._score(p)[0]:.5f}") for team, p in entries.items()]
 
