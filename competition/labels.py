@@ -16,11 +16,7 @@ def read_labels(target: Target, classes: tuple[str, ...], source: Labelled, tabl
 
     Raises DataError naming the row: an unknown class, a missing or infinite number, not exactly one class of several.
     """
-    columns = source.label_columns
-    for column in columns:
-        if column not in table.frame.columns:
-            found = ", ".join(map(repr, table.frame.columns))
-            raise DataError(f"{table.path}: column {column!r} is missing; found {found}. Correct the file or the spec.")
+    columns = _columns(source, table)
     if target.family in ("values", "shares"):
         return _numbers(target, classes, columns, table)
     if target.delimiter is not None:
@@ -38,9 +34,10 @@ def classes_of(target: Target, source: Labelled, table: Table) -> tuple[str, ...
 
     Raises DataError where the target's kind has another number of classes.
     """
-    if len(source.label_columns) > 1 or target.family in ("values", "shares"):
-        return source.label_columns
-    column = table.frame[source.label_columns[0]]
+    columns = _columns(source, table)
+    if len(columns) > 1 or target.family in ("values", "shares"):
+        return columns
+    column = table.frame[columns[0]]
     if target.delimiter is not None:
         column = column.str.split(target.delimiter, regex=False).explode()
         column = column[column != ""]
@@ -66,6 +63,14 @@ def natural(text: str) -> list[tuple[int, float, str]]:
     """A sorting key with numbers in their order: 2 before 10, img2 before img10."""
     parts = re.split(r"(\d+)", text)
     return [(0, float(part), part) if part.isdigit() else (1, 0.0, part) for part in parts if part]
+
+
+def _columns(source: Labelled, table: Table) -> tuple[str, ...]:
+    for column in source.label_columns:
+        if column not in table.frame.columns:
+            found = ", ".join(map(repr, table.frame.columns))
+            raise DataError(f"{table.path}: column {column!r} is missing; found {found}. Correct the file or the spec.")
+    return source.label_columns
 
 
 def _numbers(target: Target, classes: tuple[str, ...], columns: tuple[str, ...], table: Table) -> np.ndarray:

@@ -10,18 +10,26 @@ def main() -> None:
     cli.add_contest_arguments(parser)
     contest = cli.contest_of(parser.parse_args())
 
+    from competition.hashes import prints_and_hashes
     from competition.images import fingerprints
     from competition.tables import load_holdout, load_test, load_train
+    from folds.near import near_clusters, near_report
     from folds.report import fold_table, leak_report, rare_report, refuse_leaks
     from folds.split import assign_folds, clusters_of, strata_of
     from folds.store import read_folds, write_folds
 
     spec, family, rows = contest.spec, contest.spec.target.family, load_train(contest)
-    prints = fingerprints(rows.images, "train")
+    near, distance = None, spec.folds.near_duplicates
+    if distance is None:
+        prints = fingerprints(rows.images, "train")
+    else:
+        prints, hashes = prints_and_hashes(rows.images, "train")
+        near = near_clusters(hashes, distance)
     if contest.folds_file.exists():
         print(f"{contest.folds_file} exists and stays as it is")
     else:
-        cluster = clusters_of([prints] if rows.groups is None else [prints, rows.groups], rows.row_of)
+        keys = [key for key in (prints, near, rows.groups) if key is not None]
+        cluster = clusters_of(keys, rows.row_of)
         strata = strata_of(family, rows.labels, spec.folds.n)
         write_folds(contest, rows, assign_folds(strata, cluster, spec.folds.n, spec.folds.seed))
     split = read_folds(contest, rows)
@@ -34,6 +42,9 @@ def main() -> None:
         print(line)
     for line in leak_report(rows.ids, split.fold, rows.labels, prints, rows.row_of, rows.groups, others):
         print(line)
+    if near is not None:
+        for line in near_report(rows.ids[rows.row_of], near, rows.labels[rows.row_of]):
+            print(line)
     print(f"{contest.folds_file}: {len(rows)} rows, {split.n} folds, sha256 {split.sha256[:12]}")
 
 

@@ -15,9 +15,9 @@ def clusters_of(keys: list[np.ndarray], row_of: np.ndarray | None = None) -> np.
     """Label the rows that must stay together.
 
     Args:
-        keys: arrays (N,); two rows that are equal in any one of them belong together, and so on through chains
-            (an image equal to one of another group joins the two groups).
-        row_of: (V,) where rows have several images: the row of each value of the first key, which is (V,) then.
+        keys: arrays (N,) of the rows, or (V,) of their images; two that are equal in any one of them belong together,
+            and so on through chains (an image equal to one of another group joins the two groups).
+        row_of: (V,) the row of each image; left out, every row has one.
 
     Returns:
         (N,) int cluster labels, numbered by first appearance.
@@ -25,9 +25,9 @@ def clusters_of(keys: list[np.ndarray], row_of: np.ndarray | None = None) -> np.
     row_of = np.arange(len(keys[0])) if row_of is None else row_of
     n = int(row_of[-1]) + 1
     rows, nodes, offset = [], [], n
-    for number, key in enumerate(keys):
+    for key in keys:
         values, inverse = np.unique(key, return_inverse=True)
-        rows.append(row_of if number == 0 else np.arange(n))
+        rows.append(row_of if len(key) == len(row_of) else np.arange(n))
         nodes.append(inverse + offset)
         offset += len(values)
     row, node = np.concatenate(rows), np.concatenate(nodes)

@@ -1,23 +1,24 @@
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from metric_support import metric
 from scipy.optimize import minimize
 
 from blending import convex
 from blending.analysis import error_correlation, gain_curve, leave_one_out
 from blending.convex import least_log_loss, least_squares
-from blending.decisions import DECISIONS, Decision, fit_decision
+from blending.decisions import DECISIONS, Decision, decisions_for, first_decision, fit_decision
 from blending.evidence import compare
 from blending.greedy import greedy_log_loss, greedy_squares
 from blending.methods import METHODS, RICHER, choose, fit, open_library
 from blending.pool import log_linear_weights, logarithms, pooled, temperature_exponent
 from blending.pruning import class_prior_loss, duplicates, elimination_path, useless
 from blending.rules import Blend, combine
+from blending.thresholds import best_cut
 from blending.truth import Truth
-from competition.metrics import METRICS
 
 seeds = st.integers(0, 10**6)
 quick = settings(max_examples=25, deadline=None)
@@ -257,23 +258,99 @@ def test_members_that_cannot_help_are_found_and_the_path_removes_the_least_neede
     np.testing.assert_allclose(correlation, np.corrcoef([truth.losses(each) for each in p]), atol=1e-4)
 
 
-@pytest.mark.parametrize(("metric", "kind"), [(metric, kind) for metric, kinds in DECISIONS.items() for kind in kinds])
-def test_a_fitted_decision_is_as_good_as_trying_everything(metric, kind):
+HARD = [(name, kind) for name, kinds in DECISIONS["classes"].items() for kind in kinds]
+
+
+@pytest.mark.parametrize(("name", "kind"), HARD)
+def test_a_fitted_decision_of_classes_is_as_good_as_trying_everything(name, kind):
     rng = np.random.default_rng(1)
-    c = 2 if metric == "f1" else 3
+    c = 2 if name in ("f1", "probabilistic_f1") else 3
     y = rng.choice(c, 60, p=[0.7, 0.3] if c == 2 else [0.6, 0.3, 0.1])
     p = pooled(np.eye(c)[y] + rng.normal(size=(60, c)))
-    fitted = fit_decision(kind, metric, y, p)
-    score = METRICS[metric](y, fitted.one_hot(p))
-    assert score >= METRICS[metric](y, p)
+    measured = metric(name, c)
+
+    def gain(decision: Decision) -> float:
+        return measured.gain(measured(y, decision.apply(p)), 0)
+
+    found = gain(fit_decision(kind, name, y, p))
     if kind == "cut_points":
-        grid = [(a, b) for a in np.arange(0, 2, 0.05) for b in np.arange(a, 2, 0.05)]
+        ends = np.arange(0, c - 1, 0.05) if c == 3 else np.unique(p[:, 1])
+        grid = [(a, b)[: c - 1] for a in ends for b in (ends[ends >= a] if c == 3 else [1])]
     else:
         powers = np.geomspace(0.05, 20, 25)
         grid = [(1.0, a, b)[:c] for a in powers for b in (powers if c == 3 else [1.0])]
-    best = max(METRICS[metric](y, Decision(kind, values).one_hot(p)) for values in grid)
-    assert score >= best - (0.03 if kind != "prior" else 1)  # one coordinate at a time may rest on a lower hill
-    assert c != 2 or score >= best - 1e-12  # but not where there is one only
+    assert found >= gain(Decision()) or name == "probabilistic_f1"  # which takes probabilities as they are
+    best = max(gain(Decision(kind, values)) for values in grid)
+    assert found >= best - (0.03 if kind != "prior" else 1)  # one coordinate at a time may rest on a lower hill
+    assert c != 2 or found >= best - 1e-12  # but not where there is one only
+
+
+@quick
+@given(st.data(), st.sampled_from(["micro_f1", "macro_f1"]), st.booleans())
+def test_thresholds_of_labels_are_as_good_as_trying_everything(data, name, fill):
+    n, c = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 3))
+    cells = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=n * c, max_size=n * c)
+    p, y = np.array(data.draw(cells)).reshape(n, c, 2).transpose(2, 0, 1)  # with ties
+    p, measured = (p / 6).astype(np.float32), metric(name, c, "multilabel")
+
+    def score(decision: Decision) -> float:
+        return measured(y, decision.apply(p))
+
+    cuts = [*np.unique(p), 1.5]
+    one = fit_decision("threshold", name, y, p, fill)
+    best_of_one = max(score(Decision("threshold", (cut,), fill)) for cut in cuts)
+    assert score(one) == pytest.approx(best_of_one)
+    each = fit_decision("thresholds", name, y, p, fill)
+    best = max(score(Decision("thresholds", values, fill)) for values in product(cuts, repeat=c))
+    if fill:  # a row's label may hang on two thresholds, and no single one helps
+        assert best_of_one - 1e-12 <= score(each) <= best + 1e-12
+        assert all(each.apply(p).any(axis=1)) and all(one.apply(p).any(axis=1))
+    else:
+        assert score(each) == pytest.approx(best)
+    # 0.5 stays where nothing is better.
+    half = score(Decision("threshold", (0.5,), fill))
+    assert (one.values == (0.5,)) == (half >= best_of_one - 1e-12)
+
+
+@quick
+@given(seeds, st.sampled_from([0.01, 0.1, 0.6]))
+def test_the_best_cut_is_among_the_few_that_can_win(seed, share):
+    rng = np.random.default_rng(seed)
+    true = rng.random(300) < share
+    p = np.round(rng.beta(1 + 2 * true, 4), 2).astype(np.float32)
+
+    def f1(cut: float) -> float:
+        chosen = p >= cut
+        return 2 * np.sum(chosen & true) / max(np.sum(chosen) + np.sum(true), 1)
+
+    assert f1(best_cut(p, true)) == pytest.approx(max(map(f1, np.unique(p))))
+
+
+def test_answers_by_hand():
+    p = np.array([[0.7, 0.6, 0.1], [0.2, 0.3, 0.25]], dtype=np.float32)
+    assert Decision().apply(p) is p
+    taken = {
+        Decision("threshold", (0.65,)): [[1, 0, 0], [0, 0, 0]],
+        Decision("threshold", (0.5,), fill=True): [[1, 1, 0], [0, 1, 0]],
+        Decision("thresholds", (0.9, 0.3, 0.2)): [[0, 1, 0], [0, 1, 1]],
+        Decision("thresholds", (0.1, 0.9, 0.2), fill=True): [[1, 0, 0], [1, 0, 1]],
+        Decision("multipliers", (0.1, 1.0, 2.0)): [[0, 1, 0], [0, 0, 1]],
+        Decision("cut_points", (0.5, 0.9)): [[0, 1, 0], [0, 1, 0]],
+    }
+    for decision, expected in taken.items():
+        answers = decision.apply(p)
+        np.testing.assert_array_equal(answers, expected)
+        assert answers.dtype == np.float32
+
+
+def test_what_is_worth_trying():
+    assert decisions_for("error", "classes", 20) == ["prior", "multipliers"]
+    assert decisions_for("micro_f1", "classes", 21) == ["prior"]
+    assert decisions_for("micro_f1", "labels", 20) == ["threshold", "thresholds"]
+    assert decisions_for("macro_f1", "labels", 21) == ["threshold"]
+    assert decisions_for("log_loss", "labels", 3) == decisions_for("rmse", "values", 1) == []
+    assert first_decision("labels", fill=True).apply(np.array([[0.2, 0.1]])).tolist() == [[1, 0]]
+    assert first_decision("labels", fill=False) == first_decision("classes", fill=True) == Decision()
 
 
 def test_evidence_by_hand():
@@ -282,12 +359,12 @@ def test_evidence_by_hand():
     worse = p.copy()
     worse[:40] = worse[:40, ::-1]
     fold = np.arange(400) // 100
-    evidence = compare(METRICS["accuracy"], y, p, worse, fold)
+    evidence = compare(metric("accuracy"), y, p, worse, fold)
     assert evidence.gain == pytest.approx(0.1) and evidence.folds == pytest.approx((0.4, 0, 0, 0))
     assert evidence.signs == "+===" and evidence.verdict == "the ensemble is better"
     half = 1.96 * np.sqrt(0.1 * 0.9 / 400)
     assert (evidence.low, evidence.high) == pytest.approx((0.1 - half, 0.1 + half), abs=0.004)
-    assert compare(METRICS["accuracy"], y, worse, p, fold).verdict == "the ensemble is worse"
+    assert compare(metric("accuracy"), y, worse, p, fold).verdict == "the ensemble is worse"
     for rows, reference in ((slice(None), p), (slice(0, 299), worse)):  # no difference; too few rows
-        few = compare(METRICS["macro_f1"], y[rows], p[rows], reference[rows], fold[rows])
+        few = compare(metric("macro_f1"), y[rows], p[rows], reference[rows], fold[rows])
         assert few.verdict == "no evidence that the ensemble is better"

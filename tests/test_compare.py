@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from competition.contest import Contest
-from competition.metrics import METRICS
+from competition.metrics import Scale
 from competition.tables import Rows, load_train
 from folds.store import Split, read_folds, write_folds
 from pipeline.comparison import comparison_table, differences, differences_table, ranked, read_record, settings_table
@@ -41,7 +41,7 @@ def forge(six: tuple[Contest, Rows, Split], name: str, scores: list[float], **ho
 
 
 def records_of(contest: Contest) -> list:
-    return ranked([read_record(run, METRICS[contest.spec.metric.name]) for run in list_runs(contest)])
+    return ranked([read_record(run, contest.spec.metric.scale) for run in list_runs(contest)])
 
 
 def line_of(table: str, name: str) -> list[str]:
@@ -157,4 +157,4 @@ def test_the_command_prints_and_draws_the_runs_it_is_given(six, tmp_path):
 def test_a_run_scored_in_another_metric_is_refused(six):
     run = forge(six, "a", [0.9] * 3)
     with pytest.raises(Exception, match="not scored by auc"):
-        read_record(run, METRICS["auc"])
+        read_record(run, Scale("auc", maximize=True))

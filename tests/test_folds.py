@@ -125,8 +125,19 @@ def test_the_command_keeps_duplicates_together_and_says_so(tmp_path):
     assert folds(tiny).returncode == 0
     assert contest.folds_file.read_bytes() == before
 
+    # Nearly the same is not the same, unless the spec asks for it.
+    image[0, 0] ^= 8
+    cv2.imwrite(str(tiny.data / "train" / "train006.png"), image)
+    contest.folds_file.unlink()
+    tiny.spec.write_text(tiny.spec.read_text().replace("seed: 0", "seed: 0, near_duplicates: 4"))
+    near = folds(tiny)
+    assert "train000, train003, train006" in near.stdout, near.stdout + near.stderr
+    fold = read_folds(contest, load_train(contest)).fold
+    assert fold[0] == fold[3] == fold[6]
+
     # A split from elsewhere that parts the two copies is refused.
     rows = load_train(contest)
+    contest.folds_file.write_bytes(before)
     lines = before.decode().splitlines()
     lines[1] = f"train000,{(read_folds(contest, rows).fold[3] + 1) % 3}"
     contest.folds_file.write_text("\n".join(lines) + "\n")

@@ -34,7 +34,7 @@ from competition.stand_in.contest import LocalContest
 from competition.stand_in.server import LocalKaggle, environment, running
 from competition.strict_yaml import build
 
-ACCURACY, LOG_LOSS = Scale("accuracy", True), Scale("log_loss", False)
+ACCURACY, LOG_LOSS = Scale("accuracy", maximize=True), Scale("log_loss", maximize=False)
 UNKNOWN, AGREED, OPPOSED = Agreement(3), Agreement(9, 0.8, 0.4, 0.95), Agreement(9, -0.8, -0.95, -0.4)
 
 
