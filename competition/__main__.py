@@ -124,8 +124,10 @@ def _parser() -> argparse.ArgumentParser:
 def _list(_: argparse.Namespace) -> None:
     from competition.spec import list_specs
 
-    for spec in list_specs():
-        print(f"{spec.slug:<18} {spec.kaggle:<32} {spec.metric.name:<10} {spec.title}")
+    specs = list_specs()
+    widths = [max(map(len, column)) for column in zip(*[(spec.slug, spec.metric.name) for spec in specs], strict=True)]
+    for spec in specs:
+        print(f"{spec.slug:<{widths[0]}}  {spec.metric.name:<{widths[1]}}  {spec.title}")
 
 
 def _doctor(args: argparse.Namespace) -> None:

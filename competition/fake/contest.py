@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from competition.errors import DataError
-from competition.fake.lines import Lines, draw_lines, ids_of
+from competition.fake.lines import Lines, draw_lines
 from competition.fake.pictures import SIDE, draw_picture, encode, to_planes
 from competition.fake.tables import write_answers, write_sample, write_table
 from competition.fake.truth import Truth, check_size, class_names, draw_truth
@@ -42,9 +42,8 @@ def fake(spec: Spec, rows: int, out: Path) -> tuple[Path, Path]:
         if source.table is not None and source.table != spec.submission.sample:
             write_table(out / source.table, source, lines.frame, arrays, spec.target.delimiter)
         if part == "test":
-            ids = ids_of(source, lines)
-            write_sample(spec, classes, ids, out / spec.submission.sample)
-            write_answers(spec, truth.cells, ids, answers)
+            write_sample(spec, classes, lines.row_ids, out / spec.submission.sample)
+            write_answers(spec, truth.cells, lines.row_ids, answers)
     _pack(out, archive)
     return archive, answers
 

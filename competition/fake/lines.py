@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -19,51 +18,49 @@ LINES_PER_ROW = 2  # where the lines that share their id are the views of a row
 
 @dataclass(frozen=True)
 class Lines:
-    """frame: every column, as strings. row_of: (L,) the row that each line is of. files: each line's images."""
+    """ids: (L,) of the row that each line is of; row_of: (L,) its number. files: each line's images.
 
-    frame: pd.DataFrame
+    frame: what the table holds, as strings.
+    """
+
+    ids: np.ndarray
     row_of: np.ndarray
     files: list[list[str]]
+    frame: pd.DataFrame
 
     @property
-    def first(self) -> np.ndarray:
-        """(N,) the first line of each row."""
-        return np.unique(self.row_of, return_index=True)[1]
+    def row_ids(self) -> np.ndarray:
+        """(N,) the id of each row."""
+        return self.ids[np.unique(self.row_of, return_index=True)[1]]
 
 
 def draw_lines(spec: Spec, part: str, source: Source, truth: Truth) -> Lines:
     """The lines of `part` (train, holdout, test). Values differ from part to part, so that files can share a folder."""
-    ids, groups = _columns(source.id), _columns(spec.folds.group or "")
+    in_id, in_group = _columns(source.id), _columns(spec.folds.group or "")
     in_images = [column for pattern in source.patterns for column in columns_in(pattern)]
-    repeats = 1
-    if spec.views is not None and not source.finds_several and set(in_images) - set(ids):
-        repeats = LINES_PER_ROW
-    row_of = np.repeat(np.arange(len(truth)), repeats)
-    # A group's rows are neighbours and hence of different classes: ids may consist of nothing but group and class.
-    size = 1 if set(ids) <= set(groups) else ROWS_PER_GROUP
     parsed = [column for pattern in source.parse.values() for column in columns_in(pattern)]
+    several = spec.views is not None and not source.finds_several and not set(in_images) <= set(in_id)
+    row_of = np.repeat(np.arange(len(truth)), LINES_PER_ROW if several else 1)
+    # A group's rows are neighbours and hence of different classes: ids may consist of nothing but group and class.
+    group_of = row_of if set(in_id) <= set(in_group) else row_of // ROWS_PER_GROUP
+    line = np.arange(len(row_of))
     labels = truth.cells.iloc[row_of].reset_index(drop=True)
     frame = pd.DataFrame(index=labels.index)
-    for column in dict.fromkeys([*ids, *groups, *in_images, *parsed]):
-        if column in labels:
+    for column in dict.fromkeys([*in_id, *in_group, *in_images, *parsed]):
+        if column in labels and part != "test":
             frame[column] = labels[column]
         elif column not in source.parse:
-            number = row_of // size if column in groups else row_of if column in ids else labels.index
-            frame[column] = [_text(part, column, n) for n in number]
-    for column in _without_extension(source):
-        folder = "images/" if column not in ids and (source.table or "").endswith(".json") else ""
+            numbers = group_of if column in in_group else row_of if column in in_id else line
+            frame[column] = [_text(part, column, number) for number in numbers]
+    for column in _with_extension(source):
+        folder = "images/" if column not in in_id and (source.table or "").endswith(".json") else ""
         frame[column] = folder + frame[column] + EXTENSION
     for column, pattern in source.parse.items():
         frame[column] = fill(pattern, frame, part)
-    files = _files(spec, source, frame)
+    ids, files = fill(source.id, frame, part).to_numpy(dtype=str), _files(spec, source, frame)
     if part != "test":
         frame = frame.assign(**labels)
-    return Lines(frame.drop(columns=[column for column in parsed if column not in source.parse]), row_of, files)
-
-
-def ids_of(source: Source, lines: Lines) -> np.ndarray:
-    """(N,) the id of every row."""
-    return fill(source.id, lines.frame, source.name).to_numpy(dtype=str)[lines.first]
+    return Lines(ids, row_of, files, frame.drop(columns=set(parsed) - set(source.parse)))
 
 
 def _columns(pattern: str) -> list[str]:
@@ -75,10 +72,17 @@ def _text(part: str, column: str, number: int) -> str:
     return hashlib.blake2b(f"{part} {column} {number}".encode(), digest_size=4).hexdigest()
 
 
-def _without_extension(source: Source) -> list[str]:
-    """Columns whose values end in the extension, because the pattern does not: train/{file_name}."""
-    open_ended = [pattern for pattern in source.patterns if pattern.endswith("}") or not PurePosixPath(pattern).suffix]
-    return list(dict.fromkeys(columns_in(pattern)[-1] for pattern in open_ended))
+def _with_extension(source: Source) -> set[str]:
+    """Columns whose values end in the extension, because the pattern that they end does not: train/{file_name}."""
+    found = set()
+    for pattern in source.patterns:
+        while pattern.endswith("}"):
+            column = columns_in(pattern)[-1]
+            if column not in source.parse:
+                found.add(column)
+                break
+            pattern = source.parse[column]
+    return found
 
 
 def _files(spec: Spec, source: Source, frame: pd.DataFrame) -> list[list[str]]:

@@ -18,7 +18,7 @@ Encode = Callable[[np.ndarray, Pixels], bytes]
 
 
 def draw_picture(weights: np.ndarray, rng: np.random.Generator, size: tuple[int, int] = (SIDE, SIDE)) -> np.ndarray:
-    """(height, width, 3) uint8 that shows the classes by their weights (C,), 0 to 1."""
+    """(height, width, 3) uint8 that shows the classes by their weights (C,), -1 to 1."""
     image = 128 + rng.normal(0, NOISE, (*size, 3))
     image += _patches(rng.normal(0, CLOUDS, (8, 8)), size)  # two images of a class are not near-duplicates
     for index in np.flatnonzero(weights):

@@ -13,8 +13,8 @@ from competition.spec import Spec
 class Truth:
     """What is true of N rows.
 
-    weights: (N, C) from 0 to 1, how much of every class an image shows; of a regression, where each number lies
-    between its least and greatest. cells: (N,) the training table's label columns.
+    weights: (N, C) from 0 to 1, how much of every class an image shows; of a regression from -1 to 1, where each number
+    lies between its least and greatest. cells: (N,) the training table's label columns.
     """
 
     weights: np.ndarray
@@ -70,14 +70,14 @@ def _shares(n: int, classes: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _numbers(n: int, classes: int, rng: np.random.Generator) -> np.ndarray:
-    return np.stack([rng.permutation(n) for _ in range(classes)], axis=1) / max(1, n - 1)
+    return np.stack([rng.permutation(n) for _ in range(classes)], axis=1) / max(1, n - 1) * 2 - 1
 
 
 def _cells(spec: Spec, classes: tuple[str, ...], weights: np.ndarray) -> pd.DataFrame:
     columns, target = spec.train.label_columns, spec.target
     if target.family == "values":
         least, greatest = target.range or (0.0, 1.0)
-        texts = [[f"{least + weight * (greatest - least):.4f}" for weight in row] for row in weights]
+        texts = [[f"{least + (weight + 1) / 2 * (greatest - least):.4f}" for weight in row] for row in weights]
         return pd.DataFrame(texts, columns=list(classes))[list(columns)]
     if target.family == "shares":
         return pd.DataFrame([[f"{weight:.4f}" for weight in row] for row in weights], columns=list(classes))
