@@ -12,7 +12,11 @@ import pytest
 
 from competition.contest import open_contest
 from competition.draft.new import new
-from competition.spec import load_spec
+from competition.errors import DataError, SpecError
+from competition.fake.contest import fake
+from competition.schema import FILE as SCHEMA
+from competition.schema import schema_text
+from competition.spec import list_specs, load_spec
 from competition.tables import load_holdout, load_test, load_train
 from tests.support import write_csv
 
@@ -376,3 +380,89 @@ def test_a_draft_reads_every_row_and_image(shape: Callable[[Path], Expected], tm
     assert (len(train), len(test)) == (expected.train, expected.test)
     assert (len(train.images), len(test.images)) == (expected.train * expected.views, expected.test * expected.views)
     assert (load_holdout(contest) is not None) == ("holdout.images" in expected.keys)
+
+
+def test_every_line_says_what_it_was_seen_from(tmp_path: Path, capsys: pytest.CaptureFixture):
+    regression(tmp_path / "data")
+    new("pets", tmp_path / "data", tmp_path / "draft.yaml")
+    text = (tmp_path / "draft.yaml").read_text()
+    assert text.startswith("# yaml-language-server: $schema=/")
+    assert '  images: "train/{Id}.jpg"  # 40 of 40 rows that were tried have it\n' in text
+    assert "  kind: regression  # 40 different numbers from 1 to 79" in text
+    assert "  # GUESS: look at the contest's Evaluation page" in text
+    shown = capsys.readouterr().out
+    assert "  metric.name: rmse  (" in shown and "target.kind" not in shown
+    assert f"python -m competition check -c {tmp_path / 'draft.yaml'} --data {tmp_path / 'data'}" in shown
+
+
+def test_a_draft_replaces_no_file(tmp_path: Path):
+    binary(tmp_path / "data")
+    (tmp_path / "mine.yaml").write_text("mine")
+    with pytest.raises(SpecError, match=r"mine\.yaml exists"):
+        new("x", tmp_path / "data", tmp_path / "mine.yaml")
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ([], "no images"),
+        (["train.zip"], r"unpack train\.zip first"),
+        (["a/1.png", "a/2.png"], "neither folders nor file names look like classes"),
+    ],
+)
+def test_a_folder_without_a_contest_is_refused(tmp_path: Path, files: list[str], message: str):
+    (tmp_path / "data").mkdir()
+    for file in files:
+        (tmp_path / "data" / file).parent.mkdir(exist_ok=True)
+        (tmp_path / "data" / file).touch()
+    with pytest.raises(DataError, match=message):
+        new("x", tmp_path / "data", tmp_path / "draft.yaml")
+    assert not (tmp_path / "draft.yaml").exists()
+
+
+def test_names_of_any_letters_reach_the_draft_as_they_are(tmp_path: Path):
+    data, kinds = tmp_path / "data", ['a "b": c', "# d, [e]", "no", "é\u2028f", "{g}\x85\x1b"]
+    draw(data, [f"train/{i}.png" for i in TRAIN])
+    write_csv(data / "train.csv", ["id", "weird: column #"], [(i, kinds[n % 5]) for n, i in enumerate(TRAIN)])
+    write_csv(data / "sample_submission.csv", ["id", "weird: column #"], [(TRAIN[0], kinds[0])])
+    new("x", data, tmp_path / "draft.yaml")
+    spec = load_spec(str(tmp_path / "draft.yaml"))
+    assert set(spec.target.classes) == set(kinds)
+    assert spec.train.label == "weird: column #"
+
+
+def shipped() -> list[str]:
+    """Contests whose data look like what they are when they are made up; DICOM needs a package that is optional."""
+    return [spec.slug for spec in list_specs() if "dcm" not in str(spec.train.patterns)]
+
+
+@pytest.mark.parametrize("slug", shipped())
+def test_drafts_of_made_up_contests_find_the_rows_of_their_specs(slug: str, tmp_path: Path):
+    spec = load_spec(slug)
+    fake(spec, 60, tmp_path / "data")
+    new(slug, tmp_path / "data", tmp_path / "draft.yaml")
+    ours = open_contest(slug, str(tmp_path / "data"), str(tmp_path / "ours"))
+    theirs = open_contest(str(tmp_path / "draft.yaml"), str(tmp_path / "data"), str(tmp_path / "theirs"))
+
+    assert set(load_test(theirs).ids) == set(load_test(ours).ids)
+    assert theirs.spec.target.family == ours.spec.target.family
+    # The ninth and eleventh label column of ranzcr are not submitted.
+    assert set(theirs.classes) == set(ours.spec.submission.classes or ours.classes)
+    assert theirs.spec.submission.kind == ours.spec.submission.kind
+    files = {picture.path for picture in load_train(theirs).images}
+    assert files <= {picture.path for picture in load_train(ours).images} or ours.spec.train.arrays
+
+
+def test_the_schema_of_the_specs_is_current():
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), (
+        "write it anew: python -m competition schema > competition/specs/schema.json"
+    )
+
+
+def test_the_schema_describes_every_key_of_a_source():
+    found = json.loads(schema_text())
+    source = found["$defs"]["Test"]["properties"]
+    assert source["files"]["description"].startswith("instead of a table, the files themselves")
+    assert source["images"]["description"].endswith("Left out with `files`.")
+    assert "rmse" in found["$defs"]["MetricSpec"]["properties"]["name"]["enum"]

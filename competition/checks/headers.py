@@ -1,16 +1,18 @@
 """What an image file's header says: size, channels, and how many bits each has. No pixel is decoded."""
 
 import io
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from competition.decoders.headers import BITS, format_of, tiff_tags
 from competition.errors import DataError
 from competition.images import Picture
 
-# Pillow's modes; what it opens as 8-bit RGB may be a 16-bit PNG, which its header tells.
+# Pillow's modes
 _MODES = {
     "1": ("grey", "1 bit"),
     "L": ("grey", "8 bit"),
@@ -21,8 +23,12 @@ _MODES = {
     "CMYK": ("CMYK", "8 bit"),
     "YCbCr": ("RGB", "8 bit"),
     "I": ("grey", "32 bit"),
+    "I;16": ("grey", "16 bit"),
+    "I;16B": ("grey", "16 bit"),
     "F": ("grey", "float32"),
 }
+# What Pillow, NumPy and pydicom raise for a damaged header
+_DAMAGED = (AttributeError, EOFError, IndexError, KeyError, OSError, SyntaxError, TypeError, ValueError, struct.error)
 _CHANNELS = {1: "grey", 2: "2 planes", 3: "RGB", 4: "RGB + alpha"}
 ORIENTATION = 0x0112  # EXIF
 
@@ -47,19 +53,21 @@ def describe_picture(picture: Picture) -> tuple[Header, ...]:
 
 
 def describe_file(path: Path) -> Header:
-    """The header of an image file. Raises DataError when it is missing or not an image that anything here reads."""
+    """The header of an image file, whatever its name. Raises DataError when nothing here understands it."""
     try:
-        match path.suffix.lower():
-            case ".npy":
+        with path.open("rb") as file:
+            kind = format_of(file.read(132))
+        match kind:
+            case "npy":
                 return _array("npy", np.load(path, mmap_mode="r", allow_pickle=False))
-            case ".npz":
+            case "npz":
                 with np.load(path, allow_pickle=False) as archive:
                     return _array("npz", archive[archive.files[0]])
-            case ".dcm":
+            case "dcm":
                 return _dicom(path)
         return _picture(path)
-    except (OSError, ValueError, EOFError, KeyError, IndexError) as error:
-        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    except _DAMAGED as error:
+        raise DataError(f"{path}: its header cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _picture(path: Path) -> Header:
@@ -68,8 +76,10 @@ def _picture(path: Path) -> Header:
     encoded = path.read_bytes()
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            channels, depth = _MODES.get(image.mode, (image.mode, "16 bit" if "16" in image.mode else "8 bit"))
-            if image.format == "PNG" and encoded[24] == 16:
+            channels, depth = _MODES.get(image.mode, (image.mode, "8 bit"))
+            # Pillow opens a PNG or TIFF of 16-bit colours as one of 8 bits.
+            bits = encoded[24] if image.format == "PNG" else tiff_tags(encoded).get(BITS)
+            if bits == 16:
                 depth = "16 bit"
             turned = image.getexif().get(ORIENTATION, 1) != 1
             return Header(image.format.lower(), image.width, image.height, channels, depth, turned)

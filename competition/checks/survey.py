@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,10 @@ BAR, SIZES = 30, 6
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was seen of an image. error: why it cannot be read; then the rest is empty."""
+    """What was seen of an image. error: why it cannot be read; then the rest is empty.
+
+    headers: of its files; none where the image can be read, but not described.
+    """
 
     print: str = ""
     hash: int = FLAT
@@ -31,10 +35,12 @@ def look_at(pictures: Sequence[Picture], name: str, hashes: bool) -> list[Look]:
     def look(picture: Picture) -> Look:
         try:
             image = read_image(picture)
-            near = perceptual_hash(image) if hashes else FLAT
-            return Look(fingerprint(image), near, describe_picture(picture))
         except DataError as error:
             return Look(error=str(error))
+        headers = ()
+        with suppress(DataError):
+            headers = describe_picture(picture)
+        return Look(fingerprint(image), perceptual_hash(image) if hashes else FLAT, headers)
 
     bar = tqdm(in_threads(look, pictures), total=len(pictures), desc=name, disable=None, leave=False)
     return list(bar)
