@@ -16,7 +16,7 @@ def main() -> None:
         "--method",
         choices=["auto", "best", "uniform", "greedy", "convex", "convex_calibrated", "log_linear"],
         default="auto",
-        help="how to weight (default: convex, unless the nested log loss of a richer one is clearly lower)",
+        help="how to weight (default: convex, unless the nested loss of a richer one is clearly lower)",
     )
     parser.add_argument(
         "--max-members", type=int, metavar="K", help="keep at most K of them; the price in score is shown"
@@ -29,7 +29,9 @@ def main() -> None:
     from competition.tables import load_train
     from folds.store import read_folds
     from pipeline.charts import draw_charts
-    from pipeline.ensemble import Options, evidence_lines, fit_ensemble, runs_table, write_ensemble
+    from pipeline.ensemble import Options, fit_ensemble
+    from pipeline.ensemble_folder import write_ensemble
+    from pipeline.ensemble_text import evidence_lines, runs_table
     from pipeline.findings import examine
     from pipeline.mirror import track_ensemble
     from pipeline.report import write_report
@@ -61,9 +63,7 @@ def main() -> None:
     findings = examine(contest, ensemble, rows)
     charts = draw_charts(contest, ensemble, findings)
     report = write_report(contest, ensemble, rows, findings, charts, folder)
-    print(
-        f"{folder / 'submission.csv'}: expect about {ensemble.honest.score:.4f} {contest.spec.metric.name} (nested OOF)"
-    )
+    print(f"{folder / 'submission.csv'}: expect about {ensemble.honest.score:.4f} {contest.metric.name} (nested OOF)")
     print(f"report: {report}")
     mode, reason = resolve_mode(args.wandb)
     print(reason)

@@ -65,7 +65,7 @@ def main() -> None:
         with fold.locked(), track_fold(mode, contest, run, fold) as tracker:
             train_fold(task, fold, [each.number for each in to_train], tracker)
 
-    print(fold_table(run))
+    print(fold_table(contest, run))
     if run.unfinished:
         print(f"folds still to train: {' '.join(map(str, run.unfinished))}")
     else:

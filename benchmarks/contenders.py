@@ -140,7 +140,9 @@ class Fastai:
 
         network, _ = job.network()
         mean, std = network.default_cfg["mean"], network.default_cfg["std"]
-        table = pd.DataFrame({"path": [str(path.resolve()) for path in job.rows.images], "label": job.rows.labels})
+        table = pd.DataFrame(
+            {"path": [str(picture.path.resolve()) for picture in job.rows.images], "label": job.rows.labels}
+        )
         # Several copies make one epoch that is long enough: a Learner starts its workers anew in each.
         table = pd.concat([table] * (1 + 200 * job.batch_size // len(table)), ignore_index=True)
         table["is_valid"] = table.index == 0
@@ -259,7 +261,7 @@ class _Files(Dataset):
     """Image files decoded with Pillow, flipped and rotated by torchvision: (C, H, W) float32, normalised."""
 
     def __init__(self, job: Job) -> None:
-        self.paths, self.labels = job.rows.images, job.rows.labels
+        self.paths, self.labels = [picture.path for picture in job.rows.images], job.rows.labels
         config = job.network()[0].default_cfg
         self.transform = transforms.Compose(
             [

@@ -103,7 +103,7 @@ class Separate:
 
     @torch.inference_mode()
     def measure(self) -> float:
-        paths = self.job.rows.images[: self.job.images]
+        paths = [picture.path for picture in self.job.rows.images[: self.job.images]]
         began = time.perf_counter()
         for network in self.networks:
             for start in range(0, len(paths), self.job.batch_size):

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from blending.cut_points import best_cut_points
 from blending.multipliers import best_multipliers
 from blending.thresholds import best_cut, best_threshold, best_thresholds, chosen_labels
 from competition.metrics import count_score
+from competition.sparse import Sparse, kept
 
 EXPONENTS = np.linspace(0.1, 1, 10)
-MANY_CLASSES = 20  # above, a number for each is as slow to fit as it is sure to overfit
 
 Kind = Literal["most_probable", "prior", "multipliers", "cut_points", "threshold", "thresholds"]
 
@@ -32,20 +33,35 @@ class Decision:
     values: tuple[float, ...] = ()
     fill: bool = False
 
-    def apply(self, p: np.ndarray) -> np.ndarray:
+    def apply(self, p: np.ndarray | Sparse) -> np.ndarray | Sparse:
         """What is judged and submitted, in the shape of `p` (N, C): zeros and ones, float32; or `p` as it is."""
         if self.kind == "most_probable":
             return p
+        if isinstance(p, Sparse):
+            return kept(self.classes(p)[:, None], np.ones((len(p), 1)), p.shape[1])
         if self.kind not in ("threshold", "thresholds"):
             return np.eye(p.shape[1], dtype=np.float32)[self.classes(p)]
         return chosen_labels(p, np.asarray(self.values, dtype=np.float64), self.fill).astype(np.float32)
 
-    def classes(self, p: np.ndarray) -> np.ndarray:
+    def classes(self, p: np.ndarray | Sparse) -> np.ndarray:
         """Class indices (N,) of distributions (N, C); not for thresholds."""
         if self.kind == "cut_points":
             return np.searchsorted(self.values, p @ np.arange(p.shape[1]), side="right")
-        return (p * self.values if self.values else p).argmax(axis=1)
+        return (_multiplied(p, np.asarray(self.values)) if self.values else p).argmax(axis=1)
 
+
+def _multiplied(p: np.ndarray | Sparse, factors: np.ndarray) -> np.ndarray | Sparse:
+    """p * factors (C,); of `Sparse`, a row's choice is among the classes that it keeps."""
+    if not isinstance(p, Sparse):
+        return p * factors
+    excess = p.excess
+    known = np.repeat(p.base, np.diff(excess.indptr)) + excess.data
+    parts = (known * factors[excess.indices], excess.indices, excess.indptr)
+    return Sparse(csr_array(parts, shape=p.shape), np.zeros_like(p.base))
+
+
+MANY_CLASSES = 20  # above, a number for each is as slow to fit as it is sure to overfit
+NUMBER_FOR_EACH = ("multipliers", "thresholds", "cut_points")
 
 # For every family and metric the kinds of decision that may raise it, simplest first.
 DECISIONS: dict[str, dict[str, tuple[Kind, ...]]] = {
@@ -68,7 +84,7 @@ DECISIONS: dict[str, dict[str, tuple[Kind, ...]]] = {
 def decisions_for(metric: str, family: str, classes: int) -> list[Kind]:
     """The kinds of decision worth trying, simplest first; none for metrics that judge the predictions themselves."""
     kinds = DECISIONS.get(family, {}).get(metric, ())
-    return [kind for kind in kinds if kind not in ("multipliers", "thresholds") or classes <= MANY_CLASSES]
+    return [kind for kind in kinds if kind not in NUMBER_FOR_EACH or classes <= MANY_CLASSES]
 
 
 def first_decision(family: str, fill: bool) -> Decision:
@@ -76,7 +92,7 @@ def first_decision(family: str, fill: bool) -> Decision:
     return Decision("threshold", (0.5,), fill=True) if family == "labels" and fill else Decision()
 
 
-def fit_decision(kind: Kind, metric: str, y: np.ndarray, p: np.ndarray, fill: bool = False) -> Decision:
+def fit_decision(kind: Kind, metric: str, y: np.ndarray, p: np.ndarray | Sparse, fill: bool = False) -> Decision:
     """The decision of best score on these rows.
 
     Args:
@@ -94,7 +110,7 @@ def fit_decision(kind: Kind, metric: str, y: np.ndarray, p: np.ndarray, fill: bo
     return Decision(kind, best_multipliers(metric, y, p))
 
 
-def _prior(metric: str, y: np.ndarray, p: np.ndarray) -> Decision:
+def _prior(metric: str, y: np.ndarray, p: np.ndarray | Sparse) -> Decision:
     share = np.maximum(np.bincount(y, minlength=p.shape[1]), 1) / len(y)
     candidates = [Decision("prior", tuple(share**-a)) for a in EXPONENTS]
     scores = [count_score(metric, y, c.classes(p), p.shape[1]) for c in candidates]

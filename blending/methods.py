@@ -11,6 +11,8 @@ from blending.pool import log_linear_weights, logarithms, temperature_exponent
 from blending.pruning import strongest
 from blending.rules import Blend, Read, combine, two_columns
 from blending.truth import Truth
+from competition.errors import DataError
+from competition.sparse import MANY, Sparse
 
 BAGS = 20  # samples of rows whose weights are averaged
 BAG_ROWS = 50_000  # at most: beyond, a sample's optimum hardly differs from that of all rows
@@ -38,6 +40,11 @@ class Library:
     def folds(self) -> list[np.ndarray]:
         """The rows of each fold."""
         return [np.flatnonzero(self.fold == k) for k in np.unique(self.fold)]
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether only the greatest probabilities of each row are known."""
+        return isinstance(self.read(0), Sparse)
 
     def complement(self, held_out: np.ndarray) -> np.ndarray:
         """All rows but those."""
@@ -85,9 +92,16 @@ def fit(method: str, library: Library, cap: int | None = None, convex: Fitted | 
     Args:
         cap: at most so many members, chosen anew without each fold.
         convex: the convex fit with the same cap, where it is known: what the richer methods start from.
+
+    Raises DataError for a richer method where only the greatest probabilities are known.
     """
     if method in LINEAR:
         return _linear(method, library, cap)
+    if library.is_sparse:
+        raise DataError(
+            f"method {method} needs every probability, and of more than {MANY} classes only the greatest are kept; "
+            f"use one of {', '.join(LINEAR)}"
+        )
     return RICHER[method](library, convex or fit("convex", library, cap), cap)
 
 
@@ -103,7 +117,7 @@ def choose(library: Library, cap: int | None = None) -> tuple[Fitted, list[Fitte
     """
     tried = [fit(method, library, cap) for method in ("best", "uniform", "convex")]
     accepted = convex = tried[-1]
-    for method in RICHER if library.truth.kind != "values" else ():
+    for method in RICHER if library.truth.kind != "values" and not library.is_sparse else ():
         richer = fit(method, library, cap, convex)
         if improves(accepted.losses, richer.losses) and richer.loss < min(simpler.loss for simpler in tried):
             accepted = richer

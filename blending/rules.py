@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from blending.pool import logarithms, pooled
+from competition.sparse import Sparse, weighted_sum
 
-Read = Callable[[int], np.ndarray]  # the predictions of member j, all rows; read from its file each time
+Read = Callable[[int], np.ndarray | Sparse]  # the predictions of member j, all rows; read from its file each time
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,30 @@ class Blend:
         return np.flatnonzero(self.weights)
 
 
-def combine(blends: Sequence[Blend], read: Read, kind: str) -> list[np.ndarray]:
+def combine(blends: Sequence[Blend], read: Read, kind: str) -> list[np.ndarray] | list[Sparse]:
     """The predictions of several blends of the same members, each float32 of a member's shape, in one pass over them.
 
     Args:
-        kind: the target's, as in `blending.truth.Truth`. Only one member is in memory at a time.
+        kind: the target's, as in `blending.truth.Truth`. Only one member is in memory at a time. `Sparse` members make
+            a `Sparse` blend, of means only: a product needs every probability.
     """
-    totals: list[np.ndarray | None] = [None] * len(blends)
+    totals: list[np.ndarray | Sparse | None] = [None] * len(blends)
     for j in sorted({int(j) for blend in blends for j in blend.used}):
-        p = _as_distribution(read(j), kind)
+        p = read(j)
+        if isinstance(p, Sparse):
+            for i, blend in enumerate(blends):
+                if blend.weights[j]:
+                    before = [] if totals[i] is None else [totals[i]]
+                    totals[i] = weighted_sum([*before, p], [*(1.0 for _ in before), blend.weights[j]])
+            continue
+        p = _as_distribution(p, kind)
         logs = logarithms(p) if any(b.rule == "log_linear" and b.weights[j] for b in blends) else None
         for i, blend in enumerate(blends):
             if blend.weights[j]:
                 part = np.float32(blend.weights[j]) * (p if blend.rule == "mean" else logs)
                 totals[i] = part if totals[i] is None else np.add(totals[i], part, out=totals[i])
+    if isinstance(totals[0], Sparse):
+        return [total.trimmed() for total in totals]
     return [_finish(blend, total, kind) for blend, total in zip(blends, totals, strict=True)]
 
 

@@ -38,8 +38,13 @@ class Picture:
 
     @property
     def path(self) -> Path:
-        """What messages call it."""
+        """Its only or first file."""
         return self.files[0]
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return _name(self.path, self.index)
 
 
 def read_image(picture: Picture, channels: int = 3) -> np.ndarray:
@@ -102,7 +107,7 @@ def fingerprints(pictures: Sequence[Picture], name: str) -> np.ndarray:
 
 def _read_file(path: Path, picture: Picture, channels: int) -> np.ndarray:
     """One file as (H, W, P) uint8."""
-    pixels = picture.pixels
+    pixels, where = picture.pixels, _name(path, picture.index)
     try:
         with path.open("rb") as file:
             kind = format_of(file.read(132))
@@ -115,15 +120,19 @@ def _read_file(path: Path, picture: Picture, channels: int) -> np.ndarray:
     limits = pixels.range
     match kind:
         case "dcm":
-            planes, limits = read_dicom(encoded, pixels, path), None  # its window is applied already
+            planes, limits = read_dicom(encoded, pixels, where), None  # its window is applied already
         case "npy":
-            planes = to_planes(read_npy(path, picture.index), path)
+            planes = to_planes(read_npy(path, picture.index), where)
         case "npz":
-            planes = to_planes(read_npz(encoded, path), path)
+            planes = to_planes(read_npz(encoded, path), where)
         case _:
             height, width = size_of(encoded)
             if height * width > LIMIT:
                 raise DataError(f"{path}: an image of {height}×{width} pixels is too large; make smaller copies first")
             whole = pixels.planes is None and pixels.layout == "channels"
-            planes = decode_picture(encoded, channels if whole else 3, path)
-    return lay_out(to_bytes(take_planes(planes, pixels, path), limits, path), pixels)
+            planes = decode_picture(encoded, channels if whole else 3, where)
+    return lay_out(to_bytes(take_planes(planes, pixels, where), limits, where), pixels)
+
+
+def _name(path: Path, index: int | None) -> str:
+    return str(path) if index is None else f"{path}, image {index}"

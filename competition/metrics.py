@@ -17,6 +17,7 @@ from competition.errors import DataError, SpecError
 from competition.scoring import answers, losses, ranking
 from competition.scoring.answers import COUNT_SCORES, count_score, label_count_score
 from competition.scoring.losses import log_loss
+from competition.sparse import MANY
 
 if TYPE_CHECKING:
     from competition.spec import MetricSpec, Target
@@ -110,7 +111,8 @@ def _two_classes(maximize: bool, function: Score) -> Definition:
     return Definition(maximize, frozenset({"classes"}), build)
 
 
-def _auc(_: MetricSpec, target: Target, classes: tuple[str, ...]) -> Functions:
+def _auc(settings: MetricSpec, target: Target, classes: tuple[str, ...]) -> Functions:
+    _not_too_many(settings, target, classes)
     return (ranking.auc if target.negative is None else _yes_or_no(target, classes, ranking.one_auc)), None
 
 
@@ -127,10 +129,12 @@ def _weighted_auc(settings: MetricSpec, target: Target, classes: tuple[str, ...]
             "metric.bands: each is [least, greatest true positive rate, weight]; they follow each other from 0 to 1, "
             "and no weight is negative: [[0, 0.4, 2], [0.4, 1, 1]]"
         )
+    _not_too_many(settings, target, classes)
     return _yes_or_no(target, classes, partial(ranking.weighted_auc, bands=bands)), None
 
 
-def _mean_column_auc(settings: MetricSpec, _: Target, classes: tuple[str, ...]) -> Functions:
+def _mean_column_auc(settings: MetricSpec, target: Target, classes: tuple[str, ...]) -> Functions:
+    _not_too_many(settings, target, classes)
     names = classes if settings.columns is None else settings.columns
     if not names:
         raise SpecError("metric.columns is empty: leave it out to score all classes")
@@ -162,6 +166,14 @@ def _yes_or_no(target: Target, classes: tuple[str, ...], score: Callable[[np.nda
     yes = [c for c in range(len(classes)) if c != no]
     # The sum keeps small probabilities apart that 1 - p[:, no] would make equal.
     return lambda y, p: score(y != no, p[:, yes].sum(axis=1, dtype=np.float64))
+
+
+def _not_too_many(settings: MetricSpec, target: Target, classes: tuple[str, ...]) -> None:
+    if target.family == "classes" and len(classes) > MANY:
+        raise SpecError(
+            f"metric.name: {settings.name} needs every probability, and of {len(classes)} classes only the greatest of "
+            f"each row are kept (above {MANY})"
+        )
 
 
 def _all_known(key: str, names: Collection[str], classes: tuple[str, ...]) -> None:

@@ -44,6 +44,15 @@ class Sparse:
         rows, columns = np.broadcast_arrays(*key)
         return self.base[rows] + np.asarray(self.excess[rows, columns]).reshape(rows.shape)
 
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Row, class and probability of everything that is kept, row by row."""
+        row = np.repeat(np.arange(len(self)), np.diff(self.excess.indptr))
+        return row, self.excess.indices, self.base[row] + self.excess.data
+
+    def sums(self) -> np.ndarray:
+        """The sum of each row (N,), which is nearly 1."""
+        return self.base.astype(np.float64) * self.shape[1] + self.excess.sum(axis=1, dtype=np.float64)
+
     def top(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k most probable classes of each row, best first, and their probabilities: (N, k) both.
 
@@ -76,6 +85,13 @@ class Sparse:
         classes, p = self.top(k)
         return kept(classes, p, self.shape[1])
 
+    def mean_of_groups(self, starts: np.ndarray) -> Sparse:
+        """The means of the rows from each of `starts` (R,) up to the next: (R, C)."""
+        count = np.diff(starts, append=len(self))
+        indptr, weights = np.append(starts, len(self)), np.repeat(1 / count, count).astype(np.float32)
+        mean = csr_array((weights, np.arange(len(self)), indptr), shape=(len(starts), len(self)))
+        return Sparse((mean @ self.excess).tocsr(), mean @ self.base)
+
     def with_columns(self, order: np.ndarray) -> Sparse:
         """The same with the classes in another order: new class i is old class order[i]."""
         place = np.empty(len(order), dtype=self.excess.indices.dtype)
@@ -94,11 +110,20 @@ def kept(classes: np.ndarray, p: np.ndarray, n: int) -> Sparse:
         classes, p: (N, k) class indices and probabilities; a class of -1 is none.
     """
     known = classes >= 0
-    count = known.sum(axis=1)
-    rest = np.clip(1 - np.where(known, p, 0).sum(axis=1, dtype=np.float64), 0, None)
+    return from_entries(known.sum(axis=1), classes[known], p[known], n)
+
+
+def from_entries(count: np.ndarray, classes: np.ndarray, p: np.ndarray, n: int) -> Sparse:
+    """The same from lists: `count` (N,) classes of each row, row by row, and their probabilities.
+
+    Raises ValueError for a class that is not one of n.
+    """
+    row = np.repeat(np.arange(len(count)), count)
+    rest = np.clip(1 - np.bincount(row, p, minlength=len(count)), 0, None)
     base = (rest / np.maximum(n - count, 1)).astype(np.float32)
     indptr = np.concatenate([[0], np.cumsum(count)])
-    excess = csr_array(((p - base[:, None])[known].astype(np.float32), classes[known], indptr), shape=(len(p), n))
+    excess = csr_array(((p - base[row]).astype(np.float32), classes, indptr), shape=(len(count), n))
+    excess.check_format()
     excess.sort_indices()
     return Sparse(excess, base)
 

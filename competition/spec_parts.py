@@ -118,11 +118,11 @@ class Views(Strict):
 class Pixels(Strict):
     """How a file becomes an 8-bit image, where it is not an ordinary picture.
 
-    planes: which planes of an array (its first axis) are taken; left out, all.
+    planes: which planes of an array are taken (its first or last axis, whichever is shorter); left out, all.
     layout: they are the channels, or stand one below the other in one grey image.
     range: the values that become black and white; what lies beyond is cut. Left out: an integer type's whole range,
-        and the least and greatest value of each floating-point image.
-    window: [centre, width] of a DICOM image; left out, the file's own.
+        and the least and greatest value of each floating-point image. Integers of more than 16 bits need it.
+    window: [centre, width] of a DICOM image, in its unit; left out, the range, else the file's own window.
     """
 
     planes: tuple[Annotated[int, Field(ge=0)], ...] | None = None

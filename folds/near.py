@@ -1,7 +1,7 @@
 """Images that are nearly the same: clusters of perceptual hashes."""
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from math import comb
 
 import numpy as np
@@ -40,26 +40,29 @@ def near_clusters(hashes: np.ndarray, distance: int) -> np.ndarray:
     return np.argsort(np.argsort(first))[inverse]
 
 
-def near_report(ids: np.ndarray, cluster: np.ndarray, labels: np.ndarray, shown: int = 5) -> list[str]:
-    """Lines on clusters of nearly equal images: how many, how many disagree on the label, and the largest ones.
+def near_report(
+    ids: np.ndarray, labels: np.ndarray, cluster: np.ndarray, row_of: np.ndarray, shown: int = 5
+) -> list[str]:
+    """Lines on rows that share nearly equal images: how many clusters, how many disagree on the label, the largest.
 
     Args:
-        ids: (N,). cluster: (N,) of `near_clusters`. labels: (N,) or (N, C), as in `Rows`.
+        ids, labels: (N, …) of the rows. cluster, row_of: (V,) of `near_clusters`, and the row of every image.
+        shown: so many clusters are listed.
     """
+    cluster, row = np.unique(np.stack([cluster, row_of]), axis=1)  # several images of one row count once
     size = np.bincount(cluster)
     _, label = np.unique(labels, axis=0, return_inverse=True)
-    pairs = np.unique(np.stack([cluster, label.ravel()]), axis=1)
-    differ = np.bincount(pairs[0], minlength=len(size)) > 1
+    differ = np.bincount(np.unique(np.stack([cluster, label.reshape(-1)[row]]), axis=1)[0]) > 1
     lines = [
         f"clusters of nearly equal training images: {int((size > 1).sum())} ({int(size[size > 1].sum())} rows), "
         f"with different labels: {int(differ.sum())}"
     ]
     for largest in np.argsort(-size, kind="stable")[:shown]:
         if size[largest] > 1:
-            members = ids[cluster == largest]
-            more = f" … and {len(members) - 6} more" if len(members) > 6 else ""
+            members = [str(name) for name in ids[row[cluster == largest]]]
+            more = f", … and {len(members) - 6} more" if len(members) > 6 else ""
             note = ", different labels" if differ[largest] else ""
-            lines.append(f"  {len(members)} images{note}: {', '.join(map(str, members[:6]))}{more}")
+            lines.append(f"  {len(members)} rows{note}: {', '.join(members[:6])}{more}")
     return lines
 
 
@@ -71,7 +74,7 @@ def _masks(distance: int, n: int) -> Iterator[np.uint64]:
 
     t = min(range(1, 6), key=cost)
     edges = [round(64 * i / (distance + t)) for i in range(distance + t + 1)]
-    bands = [(1 << high) - (1 << low) for low, high in zip(edges, edges[1:], strict=False)]
+    bands = [(1 << high) - (1 << low) for low, high in pairwise(edges)]
     return (np.uint64(sum(chosen)) for chosen in combinations(bands, t))
 
 

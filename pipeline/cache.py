@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -11,56 +12,76 @@ from tqdm import tqdm
 
 from competition.errors import DataError
 from competition.files import atomic_open
-from competition.images import read_images
+from competition.images import Picture, in_threads, read_image
 from pipeline.config import Image
 
 
-def decoded(paths: Sequence[Path], image: Image, folder: Path, name: str) -> np.ndarray:
+def decoded(pictures: Sequence[Picture], image: Image, folder: Path, name: str) -> np.ndarray:
     """All images as one read-only memory map (N, H, W, channels) uint8, RGB.
 
-    Decoded on first use into `folder`/<name>-<key>.npy. The key covers every file's path, size and modification time
-    and the recipe's image settings: a changed file or setting makes a new cache. Removing the folder is always safe.
+    Decoded on first use into `folder`/<name>-<key>.npy. The key covers every file's path, size and modification time,
+    how its numbers become pixels, and the recipe's image settings: a change of any makes a new cache. Removing the
+    folder is always safe. The number of channels is that of the first image: stacks and arrays have their own.
     Two processes may build the same cache at once: each writes its own file and the last one renamed stays.
 
     Raises DataError: an unreadable image, or images of different sizes where the recipe sets none.
     """
-    path = folder / f"{name}-{_key(paths, image)}.npy"
+    path = folder / f"{name}-{_key(pictures, image)}.npy"
     if not path.is_file():
-        _build(paths, image, path)
+        _build(pictures, image, path)
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:  # cut short, or written over by something else
         print(f"{path} is damaged ({error}); decoding the images again", file=sys.stderr)
-        _build(paths, image, path)
+        _build(pictures, image, path)
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def _key(paths: Sequence[Path], image: Image) -> str:
-    digest = hashlib.sha256(image.model_dump_json().encode())
-    for path in (picture.path for picture in paths):
+def _key(pictures: Sequence[Picture], image: Image) -> str:
+    @cache  # thousands of images can be in one file
+    def state(path: Path) -> str:
         stat = path.stat()
-        digest.update(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
+
+    digest = hashlib.sha256(image.model_dump_json().encode())
+    settings = None
+    for picture in pictures:
+        if picture.pixels != settings:
+            settings = picture.pixels
+            digest.update(f"{settings.model_dump_json()}\n".encode())
+        digest.update("\0".join([*map(state, picture.files), f"{picture.index}\n"]).encode())
     return digest.hexdigest()[:16]
 
 
-def _build(paths: Sequence[Path], image: Image, path: Path) -> None:
+def _build(pictures: Sequence[Picture], image: Image, path: Path) -> None:
+    def read(picture: Picture) -> np.ndarray:
+        return _resized(read_image(picture, image.channels), image.size)
+
     title = f"decoding {path.stem.rpartition('-')[0]} images"
-    bar = tqdm(read_images(paths, image.channels), total=len(paths), desc=title, disable=None, leave=False)
+    bar = tqdm(in_threads(read, pictures), total=len(pictures), desc=title, disable=None, leave=False)
     shape = None
     # Written image by image, not through a memory map: on a full disk that would end this process without a word.
     with atomic_open(path, "wb") as file:
-        for number, picture in enumerate(bar):
-            picture = _resized(picture, image.size)
+        for picture, made in zip(pictures, bar, strict=True):
             if shape is None:
-                shape = picture.shape
-                header = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), *shape)}
+                shape = made.shape
+                header = {"descr": "|u1", "fortran_order": False, "shape": (len(pictures), *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
-            elif picture.shape != shape:
-                raise DataError(
-                    f"{paths[number]} is {picture.shape[0]}×{picture.shape[1]}, {paths[0]} is {shape[0]}×{shape[1]}: "
-                    f"set image.size in the recipe, for instance --set image.size=[{shape[0]},{shape[1]}]"
-                )
-            file.write(picture.tobytes())
+            elif made.shape != shape:
+                raise _unequal(picture, made, pictures[0], shape)
+            file.write(made.tobytes())
+
+
+def _unequal(picture: Picture, image: np.ndarray, first: Picture, shape: tuple[int, ...]) -> DataError:
+    if image.shape[2] != shape[2]:
+        return DataError(
+            f"{picture.name} has {image.shape[2]} planes, {first.name} has {shape[2]}: choose them with pixels.planes "
+            f"in the spec"
+        )
+    return DataError(
+        f"{picture.name} is {image.shape[0]}×{image.shape[1]}, {first.name} is {shape[0]}×{shape[1]}: "
+        f"set image.size in the recipe, for instance --set image.size=[{shape[0]},{shape[1]}]"
+    )
 
 
 def _resized(picture: np.ndarray, size: tuple[int, int] | None) -> np.ndarray:

@@ -1,47 +1,30 @@
 """The charts of an ensemble. Each stays legible on a phone: what does not fit is not drawn, and the note says so."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from competition.contest import Contest
-from pipeline.drawing import BAD, FAINT, GOOD, INK, finish, new_figure, short, write
+from pipeline.calibration import Z
+from pipeline.drawing import BAD, FAINT, GOOD, INK, LETTERS, WIDTH, Chart, finish, new_figure, rgb, short, write
 from pipeline.ensemble import Ensemble
-from pipeline.findings import Calibration, Findings, Z, expected
+from pipeline.error_charts import error_charts
+from pipeline.findings import Findings, expected
 
-WIDTH = 4.2  # inches: on a phone, a point is then a pixel or more
 MEMBERS = 16  # that fit under each other, or beside each other
-NUMBERED = 12  # classes whose cells have room for a number
-NAMED = 32  # classes whose names fit
-LETTERS = 18  # of a name beside a chart
 SUBMISSIONS = 60  # the newest
-
-
-@dataclass(frozen=True)
-class Chart:
-    """name: unique in a page. title, note: to be read with it. description: instead of it."""
-
-    name: str
-    title: str
-    note: str
-    description: str
-    figure: Any
 
 
 def draw_charts(contest: Contest, ensemble: Ensemble, findings: Findings) -> dict[str, Chart]:
     """Every chart that the ensemble gives reason to, by name."""
-    charts = [
-        _weights(ensemble),
-        _confusion(findings.confusion, contest.spec.target.classes),
-        _reliability(findings.calibration),
-    ]
+    loss = contest.spec.target.loss_name
+    charts = [_weights(ensemble), *error_charts(contest, findings)]
     if len(findings.gain.members) > 1:
-        charts.append(_gain(ensemble, findings))
+        charts.append(_gain(ensemble, findings, loss))
     if len(ensemble.members) > 2:
         charts.append(_correlation(ensemble, findings))
     if findings.absence:
-        charts.append(_absence(ensemble, findings))
+        charts.append(_absence(ensemble, findings, loss))
     if any(expected(entry) is not None for entry in findings.submissions):
         charts.append(_leaderboard(contest, ensemble, findings))
     return {chart.name: chart for chart in charts}
@@ -56,40 +39,6 @@ def weight_bars(axis: Any, ensemble: Ensemble) -> list[int]:
     finish(axis, "weight", grid="x")
     axis.tick_params(axis="y", length=0)
     return shown
-
-
-def confusion_cells(axis: Any, confusion: np.ndarray, classes: tuple[str, ...]) -> None:
-    """Draw rows by true and predicted class into an axis: right ones blue; wrong ones orange, small shares raised."""
-    c = len(confusion)
-    share = confusion / np.maximum(1, confusion.sum(axis=1, keepdims=True))
-    right = np.eye(c, dtype=bool)
-    cells = np.empty((c, c, 4))
-    cells[..., :3] = np.where(right[..., None], _rgb(GOOD), _rgb(BAD))
-    cells[..., 3] = np.where(right, share, np.sqrt(share))
-    axis.imshow(cells, interpolation="none", aspect="auto" if c > NUMBERED else "equal")
-    if c <= NUMBERED:
-        for (i, j), value in np.ndenumerate(share):
-            if confusion[i, j]:
-                colour = "white" if cells[i, j, 3] > 0.6 else INK
-                size = 9 if c <= 8 else 7.5
-                text = f"{value:.1%}" if c <= 5 else f"{value:.0%}" if c <= 8 else f"{100 * value:.0f}"
-                write(axis, j, i, text, ha="center", va="center", color=colour, fontsize=size)
-    finish(axis, "predicted", "true")
-    axis.grid(False)
-    axis.tick_params(length=0)
-    if c > NAMED:
-        return
-    axis.set_yticks(range(c), [short(name, LETTERS - 1) for name in classes], parse_math=False)
-    if c > NUMBERED:
-        axis.tick_params(axis="y", labelsize=8)
-        axis.set_xticks([], [])
-        axis.set_xlabel("predicted, in the same order", fontsize=9)
-    elif max(map(len, classes)) * c <= 36:
-        axis.set_xticks(range(c), classes, parse_math=False)
-    else:
-        names = [short(name, LETTERS - 1) for name in classes]
-        turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-        axis.set_xticks(range(c), names, parse_math=False, **turned)
 
 
 def label(ensemble: Ensemble, j: int) -> str:
@@ -114,40 +63,7 @@ def _weights(ensemble: Ensemble) -> Chart:
     return Chart("weights", "Weights", note, f"Bars of the weights: {said}", figure)
 
 
-def _confusion(confusion: np.ndarray, classes: tuple[str, ...]) -> Chart:
-    c = len(classes)
-    figure = new_figure(WIDTH, 1.0 + 0.155 * c if NUMBERED < c <= NAMED else 3.9)
-    confusion_cells(figure.subplots(), confusion, classes)
-    share = np.diag(confusion) / np.maximum(1, confusion.sum(axis=1))
-    note = "Per cent of the true class: right ones blue, mistakes orange, and darker than their share to be seen."
-    if c > NAMED:
-        note += f" Classes are in the contest's order, 0 to {c - 1}; the table of pairs has the names."
-    worst, best = int(share.argmin()), int(share.argmax())
-    said = f"Right most often: {classes[best]}, {share[best]:.1%}. Least: {classes[worst]}, {share[worst]:.1%}"
-    title = "Confusion of the nested predictions"
-    return Chart("confusion", title, f"{note} {said}.", f"Confusion matrix of {c} classes. {said}", figure)
-
-
-def _reliability(calibration: Calibration) -> Chart:
-    figure = new_figure(WIDTH, 3.2)
-    axis = figure.subplots()
-    x, y = calibration.confidence, calibration.accuracy
-    axis.plot([x.min(), 1], [x.min(), 1], color=INK, alpha=FAINT, linewidth=1, linestyle=(0, (4, 3)))
-    error = np.maximum(0, [y - calibration.low, calibration.high - y])
-    axis.errorbar(x, y, error, fmt="o-", color=GOOD, markersize=5, linewidth=1.4, elinewidth=1, capsize=2.5)
-    finish(axis, "confidence: probability of the most probable class", "share that is right")
-    fewest, most = int(calibration.rows.min()), int(calibration.rows.max())
-    rows = f"{fewest:,}{f' to {most:,}' if most > fewest else ''} rows"
-    off = float((calibration.rows * (x - y)).sum() / calibration.rows.sum())
-    tendency = "too sure" if off > 0 else "not sure enough"
-    note = (
-        f"Expected calibration error {calibration.error:.4f}; on average {tendency}, by {abs(off):.4f}. "
-        f"{len(x)} bins of {rows}, with 95 % intervals; on the dashed line, confidence is earned."
-    )
-    return Chart("reliability", "Can its probabilities be believed?", note, f"Reliability diagram. {note}", figure)
-
-
-def _gain(ensemble: Ensemble, findings: Findings) -> Chart:
+def _gain(ensemble: Ensemble, findings: Findings, loss: str) -> Chart:
     curve = findings.gain
     members, n = curve.members[:MEMBERS], len(curve.members)
     names = [("" if i == 0 else "+ ") + label(ensemble, j) for i, j in enumerate(members)]
@@ -159,12 +75,13 @@ def _gain(ensemble: Ensemble, findings: Findings) -> Chart:
     axis.set_yticks(places, names, parse_math=False)
     axis.set_ylim(len(members) - 0.5, -0.5)
     axis.locator_params(axis="x", nbins=5)
-    finish(axis, "log loss")
+    finish(axis, loss)
     axis.tick_params(axis="y", length=0)
     figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
     best = int(np.argmin(curve.nested))
     note = (
-        "Log loss of the best linear blend of the first member, the first two, and so on, the most valuable first. "
+        f"{loss.capitalize()} of the best linear blend of the first member, the first two, and so on, the most "
+        "valuable first. "
         f"Nested, it is least with {best + 1} of {n}: {curve.nested[best]:.4f}, against {curve.nested[0]:.4f} with one."
     )
     if n < len(ensemble.members):
@@ -172,20 +89,20 @@ def _gain(ensemble: Ensemble, findings: Findings) -> Chart:
     if n > len(members):
         rest = curve.nested[-1] - curve.nested[MEMBERS - 1]
         note += f" Not drawn: the last {n - len(members)}, which change it by {rest:+.4f}."
-    said = ", ".join(f"{i}: {loss:.4f}" for i, loss in enumerate(curve.nested, 1))
-    description = f"Log loss against the number of members. Nested, by number: {said}"
+    said = ", ".join(f"{i}: {value:.4f}" for i, value in enumerate(curve.nested, 1))
+    description = f"{loss.capitalize()} against the number of members. Nested, by number: {said}"
     note += _sample_note(ensemble, findings)
     return Chart("gain", "What each further member brings", note, description, figure)
 
 
-def _absence(ensemble: Ensemble, findings: Findings) -> Chart:
+def _absence(ensemble: Ensemble, findings: Findings, loss: str) -> Chart:
     order = sorted(findings.absence, key=lambda j: -findings.absence[j])
     shown = order[:MEMBERS]
     losses = np.array([findings.absence[j] for j in shown])
     figure, axis = _lines(len(shown))
-    _bars(axis, [label(ensemble, j) for j in shown], losses, [f"{loss:+.4f}" for loss in losses])
+    _bars(axis, [label(ensemble, j) for j in shown], losses, [f"{rise:+.4f}" for rise in losses])
     axis.locator_params(axis="x", nbins=4)
-    finish(axis, "rise of the nested log loss without it", grid="x")
+    finish(axis, f"rise of the nested {loss} without it", grid="x")
     axis.tick_params(axis="y", length=0)
     note = "Each member is left out and the others are weighted anew, linearly."
     if (losses < 0).any():
@@ -193,7 +110,7 @@ def _absence(ensemble: Ensemble, findings: Findings) -> Chart:
     if len(order) > len(shown):
         note += f" Not drawn: {len(order) - len(shown)} that matter less."
     said = ", ".join(f"{ensemble.members[j].name} {findings.absence[j]:+.4f}" for j in shown)
-    description = f"Rise of the log loss without each member: {said}"
+    description = f"Rise of the {loss} without each member: {said}"
     note += _sample_note(ensemble, findings)
     return Chart("absence", "What is lost without each", note, description, figure)
 
@@ -204,7 +121,7 @@ def _correlation(ensemble: Ensemble, findings: Findings) -> Chart:
     apart = r[np.triu_indices(m, 1)]
     low, high = apart.min() - 0.05, apart.max() + 0.05  # of the colours: the members of one contest are much alike
     cells = np.empty((m, m, 4))
-    cells[..., :3], cells[..., 3] = _rgb(GOOD), np.where(np.eye(m), 0, (r - low) / (high - low)).clip(0, 1)
+    cells[..., :3], cells[..., 3] = rgb(GOOD), np.where(np.eye(m), 0, (r - low) / (high - low)).clip(0, 1)
     figure = new_figure(WIDTH, 0.7 + max(0.24 * m, 1.0))
     axis = figure.subplots()
     axis.imshow(cells, interpolation="none", aspect="auto")
@@ -228,7 +145,7 @@ def _correlation(ensemble: Ensemble, findings: Findings) -> Chart:
 
 
 def _leaderboard(contest: Contest, ensemble: Ensemble, findings: Findings) -> Chart:
-    metric, shown = contest.spec.metric.name, findings.submissions[-SUBMISSIONS:]
+    metric, shown = contest.metric.name, findings.submissions[-SUBMISSIONS:]
     figure = new_figure(WIDTH, 3.2)
     axis = figure.subplots()
     known = [entry for entry in shown if expected(entry) is not None]
@@ -282,10 +199,6 @@ def _bars(axis: Any, names: list[str], values: np.ndarray, texts: list[str], spr
     axis.set_yticks(range(n), names, parse_math=False)
     axis.set_ylim(max(n, 2) - 0.5, -0.5)
     axis.set_xlim(min(0, 1.05 * values.min()), longest + 0.24 * width)
-
-
-def _rgb(colour: str) -> np.ndarray:
-    return np.frombuffer(bytes.fromhex(colour[1:]), np.uint8) / 255
 
 
 def _sample_note(ensemble: Ensemble, findings: Findings) -> str:

@@ -29,7 +29,7 @@ def main() -> None:
     if not runs:
         raise DataError(f"{contest.runs} holds no run. Train one: python train.py -c {contest.slug} -r RECIPE")
 
-    records = ranked([read_record(run, contest.spec.metric.scale) for run in runs])
+    records = ranked([read_record(contest, run) for run in runs])
     print(comparison_table(records))
     for best, others in differences(records):
         print(f"\n{differences_table(best, others)}")

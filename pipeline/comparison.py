@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
+from blending.truth import truth_of
+from competition.contest import Contest
 from competition.errors import DataError
-from competition.metrics import Metric, log_loss
+from competition.metrics import Scale
 from pipeline.run import Run, flatten
 from pipeline.store import concatenate, load_predictions
 
@@ -26,14 +28,15 @@ class Record:
     """A run as its files tell it, also while it is being trained.
 
     results: what DONE says of each finished fold. histories: the epochs of each fold that has any. Both by fold number.
-    log_loss: of the out-of-fold predictions of all rows; None while a fold is missing.
+    loss: of the out-of-fold predictions of all rows, called `loss_name`; None while a fold is missing.
     """
 
     run: Run
-    metric: Metric
+    metric: Scale
     results: dict[int, dict[str, Any]]
     histories: dict[int, list[dict[str, float]]]
-    log_loss: float | None
+    loss_name: str
+    loss: float | None
 
     @property
     def finished(self) -> bool:
@@ -118,8 +121,9 @@ class Difference:
         return "".join("+" if gain > 0 else "−" if gain < 0 else "=" for gain in self.gains)
 
 
-def read_record(run: Run, metric: Metric) -> Record:
+def read_record(contest: Contest, run: Run) -> Record:
     """Read a run's files. Raises DataError when it was scored in another metric, or a file is damaged."""
+    metric, target = contest.spec.metric.scale, contest.spec.target
     results = {fold.number: fold.result() for fold in run.folds if fold.done}
     histories = {fold.number: rows for fold in run.folds if (rows := fold.history())}
     validated = [row for history in histories.values() for row in history if "val/loss" in row]
@@ -134,8 +138,8 @@ def read_record(run: Run, metric: Metric) -> Record:
         oof = concatenate([load_predictions(fold.oof, run.folds_sha256) for fold in run.folds])
         if oof.labels is None:
             raise DataError(f"{run.folder}: its oof.npz files hold no labels; train the run again")
-        loss = log_loss(oof.labels, oof.probabilities)
-    return Record(run, metric, results, histories, loss)
+        loss = float(truth_of(oof.family, oof.labels).losses(oof.probabilities).mean())
+    return Record(run, metric, results, histories, target.loss_name, loss)
 
 
 def ranked(records: list[Record]) -> list[Record]:
@@ -150,10 +154,11 @@ def ranked(records: list[Record]) -> list[Record]:
 
 def comparison_table(records: list[Record]) -> str:
     """One numbered line per run, in the given order. An unfinished run has no score, but its progress beside it."""
-    width = _width(records)
+    width, of_score = _width(records), f"{records[0].metric.name}, mean ± sd"
+    wide = max(24, len(of_score) + 2)
     lines = [
-        f"{'':>3} {'run':<{width}}{'folds':>6}{'epochs':>8}{records[0].metric.name + ', mean ± sd':>24}"
-        f"{'OOF log loss':>14}{'images/s':>10}{'minutes':>9}"
+        f"{'':>3} {'run':<{width}}{'folds':>6}{'epochs':>8}{of_score:>{wide}}"
+        f"{'OOF ' + records[0].loss_name:>19}{'images/s':>10}{'minutes':>9}"
     ]
     splits = {record.run.folds_sha256 for record in records}
     for number, record in enumerate(records, 1):
@@ -162,7 +167,7 @@ def comparison_table(records: list[Record]) -> str:
             reached = max((record.histories[k][-1]["epoch"] for k in record.open_folds), default=0)
             epochs = f"{reached}/{epochs}"
         score = f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}" if record.finished else "–"
-        loss = f"{record.log_loss:.4f}" if record.finished else "–"
+        loss = f"{record.loss:.4f}" if record.finished else "–"
         notes = [
             *([] if record.finished else [record.progress]),
             *([TOO_GOOD] if record.run.selected_on_oof else []),
@@ -170,7 +175,7 @@ def comparison_table(records: list[Record]) -> str:
         ]
         folds = f"{len(record.results)}/{record.run.n_folds}"
         lines.append(
-            f"{number:>3} {record.run.name:<{width}}{folds:>6}{epochs:>8}{score:>24}{loss:>14}"
+            f"{number:>3} {record.run.name:<{width}}{folds:>6}{epochs:>8}{score:>{wide}}{loss:>19}"
             f"{record.images_per_second:>10.0f}{record.minutes:>9.1f}  {'; '.join(notes)}".rstrip()
         )
     return "\n".join(lines)

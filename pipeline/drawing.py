@@ -2,6 +2,7 @@
 
 import html
 import re
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
@@ -15,6 +16,19 @@ GOOD, BAD = COLOURS[0], COLOURS[1]  # both legible on white and on black
 INK = "#1c2126"  # whatever is no data; within a page it becomes the colour of the page's text
 FAINT = 0.65  # opacity of what matters less
 LONGEST = 32  # letters of a run's name that fit
+WIDTH = 4.2  # inches of a chart within a page: on a phone, a point is then a pixel or more
+LETTERS = 18  # of a name beside a chart
+
+
+@dataclass(frozen=True)
+class Chart:
+    """name: unique in a page. title, note: to be read with it. description: instead of it."""
+
+    name: str
+    title: str
+    note: str
+    description: str
+    figure: Any
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -84,3 +98,7 @@ def svg(figure: Any, name: str, description: str) -> str:
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     label = html.escape(description)
     return f'<svg {spaces} role="img" aria-label="{label}" {size}>' + body.replace(INK, "currentColor").strip()
+
+
+def rgb(colour: str) -> np.ndarray:
+    return np.frombuffer(bytes.fromhex(colour[1:]), np.uint8) / 255

@@ -12,6 +12,7 @@ from blending.truth import truth_of
 from competition.errors import DataError
 from competition.interrupt import Termination
 from competition.metrics import Metric
+from competition.sparse import Sparse
 from competition.spec_parts import Target, Views
 from competition.tables import Rows
 from folds.store import Split
@@ -52,7 +53,7 @@ class Task:
         """The places in `pixels` of the images of some rows (N,) bool."""
         return np.flatnonzero(rows[self.rows.row_of])
 
-    def loss(self, labels: np.ndarray, predictions: np.ndarray) -> float:
+    def loss(self, labels: np.ndarray, predictions: np.ndarray | Sparse) -> float:
         return float(truth_of(self.target.family, labels).losses(predictions).mean())
 
 
@@ -197,7 +198,10 @@ def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batc
     )
 
 
-def _predict(task: Task, learner: Learner, rows: np.ndarray) -> np.ndarray:
+def _predict(task: Task, learner: Learner, rows: np.ndarray) -> np.ndarray | Sparse:
     images, recipe, family = task.images_of(rows), task.run.recipe, task.target.family
-    p = predict([learner.evaluated], learner.normalise, task.pixels, recipe, task.device, images, family=family)
+    labels = task.rows.labels[task.rows.row_of[images]]
+    p = predict(
+        [learner.evaluated], learner.normalise, task.pixels, recipe, task.device, images, family=family, labels=labels
+    )
     return predictions_of_rows(p, task.rows.row_of[images], task.views, task.target)

@@ -5,8 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from competition.contest import Contest
-from pipeline.charts import Chart
-from pipeline.drawing import pixels
+from pipeline.drawing import Chart, pixels
 from pipeline.ensemble import Ensemble
 from pipeline.findings import Findings
 from pipeline.mistakes import read_mistakes
@@ -19,7 +18,7 @@ def track_ensemble(
     """Mirror what the ensemble's folder holds. The same name and split again update the same W&B run."""
     if mode == "disabled":
         return  # nothing is drawn for nobody
-    metric, split = contest.spec.metric.name, ensemble.runs[0].folds_sha256[:8]
+    metric, split = contest.metric.name, ensemble.runs[0].folds_sha256[:8]
     name = re.sub(r"[^A-Za-z0-9._-]", "-", folder.name)  # what W&B allows in an id
     pictures = {chart: pixels(each.figure) for chart, each in charts.items()}
     images = read_mistakes(list(findings.mistakes))
@@ -49,16 +48,16 @@ def track_ensemble(
                 f"nested/{metric}": ensemble.honest.score,
                 f"nested/{metric}_low": low,
                 f"nested/{metric}_high": high,
-                "nested/log_loss": ensemble.honest.log_loss,
+                "nested/loss": ensemble.honest.loss,
                 f"in_sample/{metric}": ensemble.in_sample.score,
-                "in_sample/log_loss": ensemble.in_sample.log_loss,
+                "in_sample/loss": ensemble.in_sample.loss,
                 "gain": evidence.gain,
                 "gain_low": evidence.low,
                 "gain_high": evidence.high,
                 "verdict": evidence.verdict,
                 "method": ensemble.fitted.method,
                 "best_single": ensemble.members[ensemble.best].name,
-                "calibration_error": findings.calibration.error,
+                **({"calibration_error": findings.calibration.error} if findings.calibration else {}),
                 "selected_on_oof": ensemble.selected_on_oof,
             }
         )

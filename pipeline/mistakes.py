@@ -1,60 +1,114 @@
-"""The worst mistakes of a run or an ensemble: the images it was surest about, and wrong."""
+"""The worst mistakes of a run or an ensemble: what it was surest about, and wrong; or how far off its numbers are."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from competition.images import read_image
+from competition.images import Picture, read_image
+from competition.spec_parts import Family
 from competition.tables import Rows
 
 SMALL = 128  # pixels: images below are enlarged as they are, not smoothed
 SIDE = 512  # pixels: larger images are shown smaller, so that two dozen of them are quickly drawn and uploaded
+MOST = 24  # that are shown
+TITLES: dict[Family, str] = {  # what the worst ones are called
+    "classes": "surest mistakes",
+    "labels": "surest mistakes",
+    "shares": "largest errors",
+    "values": "largest errors",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A class or a number, and in a note the probability or share that the class was given."""
+
+    what: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.note})" if self.note else self.what
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """A row predicted wrongly: its true and its predicted class, each with the probability it was given."""
+    """A row with what was said of it and what is true."""
 
     id: str
-    image: Path
-    true: str
-    p_true: float
-    predicted: str
-    p_predicted: float
+    picture: Picture
+    true: Answer
+    predicted: Answer
 
     @property
     def caption(self) -> str:
-        true, predicted = f"{self.true} ({self.p_true:.1%})", f"{self.predicted} ({self.p_predicted:.1%})"
-        return f"true {true}, predicted {predicted}, id {self.id}"
+        return f"true {self.true}, predicted {self.predicted}, id {self.id}"
 
 
 def worst_mistakes(
     rows: Rows,
-    probabilities: np.ndarray,
+    predictions: np.ndarray,
     classes: tuple[str, ...],
-    n: int = 24,
-    predicted: np.ndarray | None = None,
+    family: Family = "classes",
+    judged: np.ndarray | None = None,
 ) -> list[Mistake]:
-    """The `n` wrong predictions of highest confidence, the worst first; equally sure ones in the order of the rows.
+    """At most MOST rows, the worst first; equally bad ones in the order of the rows.
+
+    Of classes: those that are predicted wrongly, by the probability of the predicted class. Of labels: those with a
+    class that is wrongly said or missed, by how sure that was. Of shares and values: all, by their squared error.
 
     Args:
-        probabilities: (N, C), in the order of `rows`; out-of-fold, or they show what was learned by heart.
-        predicted: (N,) class indices, where they are not the most probable ones.
+        predictions: (N, C), in the order of `rows`; out-of-fold, or they show what was learned by heart.
+        judged: (N, C) hard answers made of them, where those are not the obvious ones.
     """
-    predicted = probabilities.argmax(axis=1) if predicted is None else predicted
-    order = np.argsort(-probabilities[np.arange(len(rows)), predicted], kind="stable")
+    judged = predictions if judged is None else judged
+    if family == "classes":
+        return _wrong_classes(rows, predictions, classes, judged.argmax(axis=1))
+    if family == "labels":
+        return _wrong_labels(rows, predictions, classes, judged >= 0.5)
+    return _far_off(rows, predictions, classes, family)
+
+
+def _wrong_classes(rows: Rows, p: np.ndarray, classes: tuple[str, ...], predicted: np.ndarray) -> list[Mistake]:
+    order = np.argsort(-p[np.arange(len(rows)), predicted], kind="stable")
+    order = order[predicted[order] != rows.labels[order]][:MOST]
+
+    def answers(columns: np.ndarray) -> list[Answer]:
+        return [Answer(classes[k], f"{q:.1%}") for k, q in zip(columns, p[order, columns], strict=True)]
+
+    both = zip(order, answers(rows.labels[order]), answers(predicted[order]), strict=True)
+    return [Mistake(str(rows.ids[i]), rows.picture(i), true, said) for i, true, said in both]
+
+
+def _wrong_labels(rows: Rows, p: np.ndarray, classes: tuple[str, ...], predicted: np.ndarray) -> list[Mistake]:
+    # How sure the surest wrong answer of a row is; -1 where all are right.
+    sure = np.where(predicted == rows.labels, np.float32(-1), np.abs(rows.labels - p))
+    worst = sure.argmax(axis=1)
+    order = np.argsort(-sure[np.arange(len(rows)), worst], kind="stable")[:MOST]
     return [
         Mistake(
             str(rows.ids[i]),
-            rows.images[i],
-            classes[rows.labels[i]],
-            float(probabilities[i, rows.labels[i]]),
-            classes[predicted[i]],
-            float(probabilities[i, predicted[i]]),
+            rows.picture(i),
+            Answer(classes[k] if rows.labels[i, k] else f"no {classes[k]}"),
+            Answer(classes[k], f"{p[i, k]:.1%}"),
         )
-        for i in order[predicted[order] != rows.labels[order]][:n]
+        for i, k in zip(order, worst[order], strict=True)
+        if sure[i, k] >= 0
+    ]
+
+
+def _far_off(rows: Rows, p: np.ndarray, names: tuple[str, ...], family: Family) -> list[Mistake]:
+    off = p - rows.labels
+    order = np.argsort(-(off**2).mean(axis=1), kind="stable")[:MOST]
+
+    def answer(value: float, column: int) -> Answer:
+        if family == "shares":
+            return Answer(names[column], f"{value:.1%}")
+        return Answer(f"{value:.4g}" if len(names) == 1 else f"{names[column]} {value:.4g}")
+
+    return [
+        Mistake(str(rows.ids[i]), rows.picture(i), answer(rows.labels[i, k], k), answer(p[i, k], k))
+        for i, k in zip(order, np.abs(off[order]).argmax(axis=1), strict=True)
     ]
 
 
@@ -63,7 +117,7 @@ def read_mistakes(mistakes: list[Mistake]) -> list[np.ndarray]:
 
     Raises DataError when an image cannot be read.
     """
-    images = [shrunk(read_image(mistake.image)) for mistake in mistakes]
+    images = [shrunk(read_image(mistake.picture)) for mistake in mistakes]
     height, width = (max((image.shape[axis] for image in images), default=0) for axis in (0, 1))
     return [_centred(image, height, width) for image in images]
 

@@ -8,52 +8,54 @@ import numpy as np
 from competition.contest import Contest
 from competition.images import read_images
 from competition.tables import Rows
-from pipeline.charts import confusion_cells, weight_bars
+from pipeline.charts import weight_bars
 from pipeline.drawing import INK, new_figure, png
 from pipeline.ensemble import Ensemble
+from pipeline.error_charts import error_axis
+from pipeline.examples import EXAMPLES, examples, heading
 from pipeline.findings import Findings
 from pipeline.mistakes import shrunk
 
-CLASSES, EXAMPLES = 12, 6
+CLASSES = 12
 TILE, GAP = 128, 8  # pixels
 
 
 def draw_overview(contest: Contest, ensemble: Ensemble, rows: Rows, findings: Findings) -> bytes:
-    """Example images by class, the nested confusion matrix, and the weights, as one PNG."""
-    classes = contest.spec.target.classes
-    figure = new_figure(12, 2.6 + 0.62 * min(max(5, len(classes)), CLASSES))
+    """Example images, where the nested predictions err, and the weights, as one PNG."""
+    classes, family = contest.classes, contest.spec.target.family
+    shown = examples(rows, classes, family, CLASSES)
+    figure = new_figure(12, 2.6 + 0.62 * max(5, len(shown)))
     left, right = figure.subfigures(1, 2, width_ratios=(1.15, 1))
-    _draw_examples(left.subplots(), rows, classes[:CLASSES])
+    _draw_examples(left.subplots(), rows, shown, heading(classes, family))
     top, bottom = right.subplots(2, 1, height_ratios=(2.2, 1))
-    confusion_cells(top, findings.confusion, classes)
+    title = error_axis(top, contest, findings)
     weight_bars(bottom, ensemble)
-    for axis, title in ((top, "confusion of the nested predictions"), (bottom, "weights")):
-        axis.set_title(title, fontsize=10, loc="left", color=INK)
+    for axis, said in ((top, title), (bottom, "weights")):
+        axis.set_title(said, fontsize=10, loc="left", color=INK, parse_math=False)
     title = (
-        f"{contest.spec.title}: expected {contest.spec.metric.name} {ensemble.honest.score:.4f} (nested), "
-        f"best single member {ensemble.single[ensemble.best].score:.4f}"
+        f"{contest.spec.title}: expected {contest.metric.name} {ensemble.honest.score:.4f} (nested), "
+        f"best single member {ensemble.alone.score:.4f}"
     )
     figure.suptitle(title, x=0.01, ha="left", weight="bold", color=INK, parse_math=False)
     return png(figure)
 
 
-def _draw_examples(axis: Any, rows: Rows, classes: tuple[str, ...]) -> None:
+def _draw_examples(axis: Any, rows: Rows, shown: list[tuple[str, np.ndarray]], title: str) -> None:
     """All in one image: an axis for each would take seconds."""
-    chosen = [np.flatnonzero(rows.labels == k)[:EXAMPLES] for k in range(len(classes))]
-    images = read_images([rows.images[i] for some in chosen for i in some])
+    images = read_images([rows.picture(i) for _, some in shown for i in some])
     step = TILE + GAP
-    ground = np.full((len(classes) * step, EXAMPLES * step, 3), 255, np.uint8)
-    for k, some in enumerate(chosen):
+    ground = np.full((len(shown) * step, EXAMPLES * step, 3), 255, np.uint8)
+    for k, (_, some) in enumerate(shown):
         for column in range(len(some)):
             tile = _tile(next(images))
             height, width = tile.shape[:2]
             top, left = k * step + (step - height) // 2, column * step + (step - width) // 2
             ground[top : top + height, left : left + width] = tile
     axis.imshow(ground)
-    axis.set_title("training images by class", fontsize=10, loc="left", color=INK)
+    axis.set_title(title, fontsize=10, loc="left", color=INK, parse_math=False)
     axis.set_xticks([])
-    places = (np.arange(len(classes)) + 0.5) * step
-    names = [name.replace("_", "\n") for name in classes]
+    places = (np.arange(len(shown)) + 0.5) * step
+    names = [name.replace("_", "\n") for name, _ in shown]
     axis.set_yticks(places, names, fontsize=9, color=INK, parse_math=False)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

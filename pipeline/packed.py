@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from blending.rules import combine
+from blending.truth import kind_of
 from competition.contest import Contest
 from competition.spec import load_spec
 from competition.submission import write_submission
 from competition.tables import load_test
-from pipeline.ensemble import judged, mean_of, read_blend
+from pipeline.ensemble_folder import read_blend
 from pipeline.inference import predict_rows
+from pipeline.members import mean_of
 from pipeline.store import Predictions, load_predictions
 
 
@@ -35,9 +37,10 @@ def predict_packed(packed: Path, data: Path, scratch: Path, submission: Path) ->
     def read(j: int) -> np.ndarray:
         return mean_of([predict_rows(contest, run, "test", rows).probabilities for run in members[j].runs])
 
-    (probabilities,) = combine([blend], read, "classes")
-    write_submission(contest, submission, rows.ids, judged(decision, probabilities))
-    result = Predictions(rows.ids, contest.spec.target.classes, probabilities, "")
+    family = contest.spec.target.family
+    (probabilities,) = combine([blend], read, kind_of(family))
+    write_submission(contest, submission, rows.ids, decision.apply(probabilities))
+    result = Predictions(rows.ids, contest.classes, probabilities, "", family=family)
     print(_comparison(packed, result, submission))
 
 
@@ -50,6 +53,6 @@ def _comparison(packed: Path, result: Predictions, submission: Path) -> str:
     far = float(np.abs(result.probabilities - expected.probabilities).max())
     same = submission.read_bytes() == (packed / "submission.csv").read_bytes()
     return (
-        f"{n} test rows, the same as at home: probabilities differ by {far:.1e} at most; "
+        f"{n} test rows, the same as at home: predictions differ by {far:.1e} at most; "
         f"{submission.name} is {'the same, byte for byte' if same else 'not the same to the last byte'}"
     )

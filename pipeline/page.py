@@ -6,6 +6,7 @@ import html
 import cv2
 import numpy as np
 
+from pipeline.drawing import Chart, svg
 from pipeline.mistakes import SMALL, shrunk
 
 VOID = ("img", "meta", "wbr")
@@ -148,6 +149,23 @@ def picture(image: np.ndarray, alt: str, side: int) -> Html:
     source = f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
     looks = "small" if small else None
     return element("img", src=source, alt=alt, width=width, height=height, class_=looks, decoding="async")
+
+
+def figures(charts: dict[str, Chart], *names: str) -> Html:
+    """Those of the charts that there are, beside each other where there is room."""
+    drawn = [figure(charts[name]) for name in names if name in charts]
+    return element("div", *drawn, class_="charts") if drawn else Html()
+
+
+def figure(chart: Chart) -> Html:
+    """A chart with its title and note."""
+    drawing = Html(svg(chart.figure, chart.name, chart.description))
+    return element("figure", element("h3", chart.title), drawing, element("figcaption", chart.note))
+
+
+def signed(value: float, plus: str = "+") -> str:
+    """A number with its sign, as it is printed in a text."""
+    return f"{value:{plus}.4f}".replace("-", "−")
 
 
 def page(title: str, *content: Html) -> str:

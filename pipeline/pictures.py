@@ -35,7 +35,7 @@ def draw_comparison(title: str, records: list[Record]) -> bytes:
 
 
 def draw_mistakes(title: str, mistakes: list[Mistake], columns: int = 6) -> bytes:
-    """A grid of the mistakes, in their order along the lines, each with its classes and their probabilities."""
+    """A grid of the mistakes, in their order along the lines, each with what was said of it and what is true."""
     lines = max(1, -(-len(mistakes) // columns))
     figure = new_figure(2.1 * columns, 0.5 + 2.6 * lines)
     figure.suptitle(title, x=0.01, ha="left", weight="bold")
@@ -45,7 +45,7 @@ def draw_mistakes(title: str, mistakes: list[Mistake], columns: int = 6) -> byte
     for axis, mistake, image in zip(axes, mistakes, read_mistakes(mistakes), strict=False):
         axis.imshow(image, interpolation="nearest" if max(image.shape) < SMALL else "antialiased")
         axis.set_title(
-            f"predicted {mistake.predicted} ({mistake.p_predicted:.1%})\ntrue {mistake.true} ({mistake.p_true:.1%})",
+            f"predicted {mistake.predicted}\ntrue {mistake.true}",
             fontsize=8,
             parse_math=False,  # a $ in a name is a dollar
         )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from competition.sparse import KEPT, MANY, Sparse, kept, stacked
 from competition.spec_parts import Family
 from pipeline.config import Recipe
 from pipeline.device import autocast
@@ -38,16 +39,18 @@ def predict(
     rows: np.ndarray | None = None,
     title: str | None = None,
     family: Family = "classes",
-) -> np.ndarray:
+    labels: np.ndarray | None = None,
+) -> np.ndarray | Sparse:
     """Predictions, averaged over the networks and over the recipe's test-time flips.
 
     Args:
         networks: in evaluation mode, on `device`; all of them see each batch, so images are read once.
         pixels: (N, H, W, C) uint8. rows: which of them, in this order; all when left out. family: of the target.
+        labels: (N,) true classes of these rows, whose probabilities are kept even where others are not.
         title: name of a progress bar; none is shown when left out.
 
     Returns:
-        (N, classes) float32, as `Target.family` says.
+        (N, classes) float32, as `Target.family` says; of more than MANY classes, the most probable ones.
     """
     rows = np.arange(len(pixels)) if rows is None else rows
     context, step = autocast(device, recipe.precision), max(64, recipe.batch_size)
@@ -62,5 +65,20 @@ def predict(
                 with context:
                     logits = network(view)
                 total = total + predictions_of(logits.float(), recipe.loss, family)
-        parts.append((total / (len(networks) * len(views))).cpu().numpy())
-    return np.concatenate(parts)
+        mean = total / (len(networks) * len(views))
+        if family == "classes" and mean.shape[1] > MANY:
+            parts.append(_most_probable(mean, None if labels is None else labels[start : start + step]))
+        else:
+            parts.append(mean.cpu().numpy())
+    return stacked(parts) if isinstance(parts[0], Sparse) else np.concatenate(parts)
+
+
+def _most_probable(p: torch.Tensor, labels: np.ndarray | None) -> Sparse:
+    """The greatest of the probabilities (B, C), found on their device, and those of the labels."""
+    values, classes = p.topk(KEPT, dim=1)
+    if labels is not None:
+        true = torch.from_numpy(labels).to(p.device)[:, None]
+        among = (classes == true).any(dim=1, keepdim=True)
+        values = torch.cat([values, p.gather(1, true)], dim=1)
+        classes = torch.cat([classes, torch.where(among, -1, true)], dim=1)
+    return kept(classes.cpu().numpy(), values.cpu().numpy(), p.shape[1])

@@ -23,7 +23,7 @@ from competition.strict_yaml import build, read_yaml
 from competition.tables import Rows
 from folds.store import Split
 from pipeline.config import Recipe
-from pipeline.store import Predictions, load_predictions
+from pipeline.store import Predictions, concatenate, load_predictions
 
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "opencv-python", "numpy")
 RESERVED = ("ensembles", "cache", "wandb")  # folders beside the runs
@@ -148,20 +148,23 @@ class Run:
         Raises DataError: an unfinished fold, a file of another split, or one that holds other rows than its fold's.
         """
         self.require_finished()
-        probabilities = np.empty((len(rows), len(classes)), dtype=np.float32)
+        parts = []
         for fold in self.folds:
             here = split.fold == fold.number
             part = load_predictions(fold.oof, split.sha256).reordered(rows.ids[here], classes, str(fold.oof))
+            again = f"delete {fold.folder} and train the fold again"
             if part.labels is None:
-                raise DataError(f"{fold.oof} holds no labels; delete {fold.folder} and train the fold again")
-            wrong = part.labels != rows.labels[here]
+                raise DataError(f"{fold.oof} holds no labels; {again}")
+            if part.labels.ndim != rows.labels.ndim:
+                raise DataError(f"{fold.oof} holds labels of another kind of target ({part.family}); {again}")
+            wrong = (part.labels != rows.labels[here]).reshape(len(part), -1).any(axis=1)
             if wrong.any():
                 raise DataError(
                     f"{fold.oof}: id {str(rows.ids[here][np.argmax(wrong)])!r} has another label than in the training "
-                    f"table ({int(wrong.sum())} such rows); delete {fold.folder} and train the fold again"
+                    f"table ({int(wrong.sum())} such rows); {again}"
                 )
-            probabilities[here] = part.probabilities
-        return Predictions(rows.ids, classes, probabilities, split.sha256, rows.labels)
+            parts.append(part)
+        return concatenate(parts).reordered(rows.ids, classes, str(self.folder))
 
     def test(self, name: str, ids: Any, classes: tuple[str, ...]) -> Predictions:
         """The predictions `name` ("test" or "holdout") of all folds together, in the order of `ids`."""

@@ -7,6 +7,9 @@ A file (NumPy's npz, without pickle) holds
     probabilities   (N, C) float32: each row a distribution (classes, shares), numbers from 0 to 1 (labels), or any
                     finite numbers (values)
     folds_sha256    string: hash of the folds.csv behind it
+                    Of more than a thousand classes, instead of it the most probable ones of each row (`Sparse`):
+                    kept_classes int32 and kept_probabilities float16, one row's after the other's, and kept (N,) int64,
+                    how many there are of each row
     labels          where they are known: (N,) int64 indices into classes (classes), (N, C) uint8 zeros and ones
                     (labels), (N, C) float32 (shares, values)
 """
@@ -21,6 +24,7 @@ import numpy as np
 
 from competition.errors import DataError
 from competition.files import atomic_open
+from competition.sparse import Sparse, from_entries, stacked
 from competition.spec_parts import Family
 
 LABELS = {"classes": np.int64, "labels": np.uint8, "shares": np.float32, "values": np.float32}
@@ -33,7 +37,7 @@ class Predictions:
 
     ids: np.ndarray
     classes: tuple[str, ...]
-    probabilities: np.ndarray
+    probabilities: np.ndarray | Sparse
     folds_sha256: str
     labels: np.ndarray | None = None
     family: Family = "classes"
@@ -54,15 +58,28 @@ class Predictions:
             raise DataError(f"{name}: a class name occurs twice in {list(self.classes)}")
         _, first, count = np.unique(self.ids, return_index=True, return_counts=True)
         _refuse(name, self.ids, np.isin(np.arange(n), first[count > 1]), "occurs more than once")
+        if isinstance(p, Sparse):
+            self._check_kept(name, p)
+        else:
+            self._check_all(name, p)
+        if self.labels is not None:
+            self._check_labels(name, self.labels)
+        return self
+
+    def _check_kept(self, name: str, p: Sparse) -> None:
+        rows, _, values = p.entries()
+        good = np.isfinite(p.base) & (p.base >= 0)
+        good[rows[~((values >= 0) & (values <= 1.001))]] = False
+        _refuse(name, self.ids, ~good, "has a probability that is not in 0…1")
+        _refuse(name, self.ids, np.abs(p.sums() - 1) > 1e-2, "has probabilities that do not sum to 1")
+
+    def _check_all(self, name: str, p: np.ndarray) -> None:
         number = "number" if self.family == "values" else "probability"
         self._all_rows(name, p, _is_finite, f"has a {number} that is NaN or infinite")
         if self.family != "values":
             self._all_rows(name, p, _is_probability, "has a probability outside 0…1")
         if self.family in ("classes", "shares"):
             self._all_rows(name, p, _is_distribution, "has probabilities that do not sum to 1")
-        if self.labels is not None:
-            self._check_labels(name, self.labels)
-        return self
 
     def _check_labels(self, name: str, labels: np.ndarray) -> None:
         if labels.shape != ((len(self),) if self.family == "classes" else self.probabilities.shape):
@@ -88,10 +105,16 @@ class Predictions:
         arrays = {
             "ids": np.asarray(self.ids, dtype=str),
             "classes": np.asarray(self.classes, dtype=str),
-            "probabilities": self.probabilities.astype(np.float32, copy=False),
             "folds_sha256": np.asarray(self.folds_sha256),
             "family": np.asarray(self.family),
         }
+        if isinstance(self.probabilities, Sparse):
+            rows, classes, values = self.probabilities.entries()
+            arrays["kept"] = np.bincount(rows, minlength=len(self))
+            arrays["kept_classes"] = classes.astype(np.int32)
+            arrays["kept_probabilities"] = values.astype(np.float16)
+        else:
+            arrays["probabilities"] = self.probabilities.astype(np.float32, copy=False)
         if self.labels is not None:
             arrays["labels"] = self.labels.astype(LABELS[self.family], copy=False)
         with atomic_open(path, "wb") as file:
@@ -121,7 +144,9 @@ class Predictions:
         labels = self.labels
         if labels is not None:
             labels = np.argsort(columns)[labels] if self.family == "classes" else labels[:, columns]
-        return replace(self, classes=classes, probabilities=self.probabilities[:, columns], labels=labels)
+        p = self.probabilities
+        p = p.with_columns(columns) if isinstance(p, Sparse) else p[:, columns]
+        return replace(self, classes=classes, probabilities=p, labels=labels)
 
 
 def load_predictions(path: Path, folds_sha256: str | None = None) -> Predictions:
@@ -138,7 +163,7 @@ def load_predictions(path: Path, folds_sha256: str | None = None) -> Predictions
         predictions = Predictions(
             arrays["ids"],
             tuple(arrays["classes"].tolist()),
-            arrays["probabilities"],
+            _probabilities(arrays),
             str(arrays["folds_sha256"]),
             arrays.get("labels"),
             str(arrays.get("family", "classes")),
@@ -161,8 +186,18 @@ def concatenate(parts: list[Predictions]) -> Predictions:
         raise DataError("folds of one run disagree on their classes, family or split; train the run again")
     labels = None if any(part.labels is None for part in parts) else np.concatenate([part.labels for part in parts])
     ids = np.concatenate([part.ids for part in parts])
-    probabilities = np.concatenate([part.probabilities for part in parts])
+    each = [part.probabilities for part in parts]
+    probabilities = stacked(each) if isinstance(each[0], Sparse) else np.concatenate(each)
     return replace(parts[0], ids=ids, probabilities=probabilities, labels=labels)
+
+
+def _probabilities(arrays: dict[str, np.ndarray]) -> np.ndarray | Sparse:
+    if "kept" not in arrays:
+        return arrays["probabilities"]
+    count, n = arrays["kept"], len(arrays["classes"])
+    if count.sum() != len(arrays["kept_classes"]) or (count < 0).any() or not (arrays["kept_classes"] >= 0).all():
+        raise ValueError("the kept probabilities are not those of its rows")
+    return from_entries(count, arrays["kept_classes"], arrays["kept_probabilities"].astype(np.float32), n)
 
 
 def _is_finite(p: np.ndarray) -> np.ndarray:

@@ -5,33 +5,35 @@ from pathlib import Path
 
 import numpy as np
 
+from blending.truth import truth_of
 from competition.contest import Contest
 from competition.files import atomic_open
-from competition.metrics import METRICS, log_loss
 from competition.tables import Rows
 from folds.store import Split
-from pipeline.mistakes import read_mistakes, worst_mistakes
+from pipeline.class_errors import MAPPED
+from pipeline.mistakes import TITLES, read_mistakes, worst_mistakes
 from pipeline.pictures import draw_mistakes
 from pipeline.run import Fold, Run
 from pipeline.tracking import NullTracker, track
 
 
-def fold_table(run: Run) -> str:
+def fold_table(contest: Contest, run: Run) -> str:
     """The finished folds' scores with their mean and standard deviation over folds, as text."""
     results = {fold.number: fold.result() for fold in run.folds if fold.done}
     if not results:
         return f"{run.name}: no fold is finished"
     metric = next(iter(results.values()))["metric"]
-    lines = [f"{'fold':>6}{metric:>12}{'log loss':>12}{'images/s':>12}{'minutes':>12}"]
+    wide = max(12, len(metric) + 2)
+    lines = [f"{'fold':>6}{metric:>{wide}}{contest.spec.target.loss_name:>15}{'images/s':>12}{'minutes':>12}"]
     for number, result in results.items():
         lines.append(
-            f"{number:>6}{result['score']:>12.4f}{result['log_loss']:>12.4f}"
+            f"{number:>6}{result['score']:>{wide}.4f}{result['loss']:>15.4f}"
             f"{result['images_per_second']:>12.0f}{result['seconds'] / 60:>12.1f}"
         )
-    scores, losses = (np.array([result[key] for result in results.values()]) for key in ("score", "log_loss"))
-    lines.append(f"{'mean':>6}{scores.mean():>12.4f}{losses.mean():>12.4f}")
+    scores, losses = (np.array([result[key] for result in results.values()]) for key in ("score", "loss"))
+    lines.append(f"{'mean':>6}{scores.mean():>{wide}.4f}{losses.mean():>15.4f}")
     if len(scores) > 1:
-        lines.append(f"{'sd':>6}{scores.std(ddof=1):>12.4f}{losses.std(ddof=1):>12.4f}")
+        lines.append(f"{'sd':>6}{scores.std(ddof=1):>{wide}.4f}{losses.std(ddof=1):>15.4f}")
     if run.selected_on_oof:
         lines.append("selected on OOF: each fold's best epoch was chosen on that fold, so these scores are too good")
     return "\n".join(lines)
@@ -54,24 +56,23 @@ def track_fold(mode: str, contest: Contest, run: Run, fold: Fold) -> AbstractCon
 
 def write_mistakes(contest: Contest, run: Run, rows: Rows, split: Split) -> Path:
     """Draw a finished run's worst mistakes to worst.png in its folder, and return its path."""
-    oof = run.oof(rows, split, contest.spec.target.classes)
-    wrong = int((oof.probabilities.argmax(axis=1) != rows.labels).sum())
-    mistakes = worst_mistakes(rows, oof.probabilities, contest.spec.target.classes)
-    title = f"{run.name}: {len(mistakes)} of {wrong:,} mistakes among {len(rows):,} images, the surest first (OOF)"
+    classes, family = contest.classes, contest.spec.target.family
+    mistakes = worst_mistakes(rows, run.oof(rows, split, classes).probabilities, classes, family)
+    title = f"{run.name}: the {len(mistakes)} {TITLES[family]} among {len(rows):,} rows, the worst first (OOF)"
     with atomic_open(run.mistakes, "wb") as file:
         file.write(draw_mistakes(title, mistakes))
     return run.mistakes
 
 
 def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Split) -> None:
-    """The W&B run that sums up a finished run: scores over all folds, confusion, worst mistakes, folds, OOF files."""
-    classes, metric = contest.spec.target.classes, METRICS[contest.spec.metric.name]
+    """The W&B run that sums up a finished run: scores over all folds, the worst mistakes, the folds and their files."""
+    classes, metric, family = contest.classes, contest.metric, contest.spec.target.family
     oof = run.oof(rows, split, classes)
     results = [fold.result() for fold in run.folds]
     scores = np.array([result["score"] for result in results])
-    mistakes = worst_mistakes(rows, oof.probabilities, classes)
+    mistakes = worst_mistakes(rows, oof.probabilities, classes, family)
     images = read_mistakes(mistakes)  # before the mirror starts: a missing image is no failure of the run there
-    columns = ["score", "log_loss", "images_per_second", "seconds"]
+    columns = ["score", "loss", "images_per_second", "seconds"]
     with track(
         mode,
         project=contest.slug,
@@ -86,13 +87,14 @@ def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Spli
         tracker.summarise(
             {
                 f"oof/{metric.name}": metric(rows.labels, oof.probabilities),
-                "oof/log_loss": log_loss(rows.labels, oof.probabilities),
+                "oof/loss": float(truth_of(family, rows.labels).losses(oof.probabilities).mean()),
                 f"cv/{metric.name}": float(scores.mean()),
                 f"cv/{metric.name}_sd": float(scores.std(ddof=1)),
                 "selected_on_oof": run.selected_on_oof,
             }
         )
-        tracker.confusion_matrix(rows.labels, oof.probabilities.argmax(axis=1), classes)
+        if family == "classes" and len(classes) <= MAPPED:
+            tracker.confusion_matrix(rows.labels, oof.probabilities.argmax(axis=1), classes)
         if mistakes:
             tracker.gallery("worst_mistakes", images, [mistake.caption for mistake in mistakes])
         tracker.table(

@@ -2,10 +2,14 @@
 
 import numpy as np
 
+from competition.errors import SpecError
+from competition.sparse import MANY, Sparse
 from competition.spec_parts import Target, Views
 
 
-def predictions_of_rows(p: np.ndarray, row_of: np.ndarray, views: Views | None, target: Target) -> np.ndarray:
+def predictions_of_rows(
+    p: np.ndarray | Sparse, row_of: np.ndarray, views: Views | None, target: Target
+) -> np.ndarray | Sparse:
     """One prediction for every row, from those of its images.
 
     Args:
@@ -14,8 +18,14 @@ def predictions_of_rows(p: np.ndarray, row_of: np.ndarray, views: Views | None, 
 
     Returns:
         (R, C) float32, R being the number of different rows; numbers lie in the target's range.
+
+    Raises SpecError for the greatest of more classes than are kept.
     """
     starts = np.flatnonzero(np.diff(row_of, prepend=-1))
+    if isinstance(p, Sparse) and len(starts) < len(p):
+        if views is not None and views.reduce == "max":
+            raise SpecError(f"views.reduce: max is for at most {MANY} classes, and here are {p.shape[1]}; use mean")
+        return p.mean_of_groups(starts)
     if len(starts) < len(p):
         if views is not None and views.reduce == "max":
             p = np.maximum.reduceat(p, starts, axis=0)

@@ -19,6 +19,8 @@ from blending.pruning import class_prior_loss, duplicates, elimination_path, use
 from blending.rules import Blend, combine
 from blending.thresholds import best_cut
 from blending.truth import Truth
+from competition.errors import DataError
+from competition.sparse import greatest
 
 seeds = st.integers(0, 10**6)
 quick = settings(max_examples=25, deadline=None)
@@ -343,6 +345,20 @@ def test_answers_by_hand():
         assert answers.dtype == np.float32
 
 
+def test_a_decision_of_many_classes_is_among_those_that_are_kept():
+    (p,), truth = predictions(0, 1, 200, 6)
+    for k in (6, 2):
+        sparse = greatest(p, k)
+        held = sparse.base[:, None] + sparse.excess.toarray()
+        decision = fit_decision("prior", "macro_f1", truth.y, sparse)
+        held[sparse.excess.toarray() == 0] = 0  # but for those that are just as likely as the rest
+        answers = decision.apply(sparse)
+        assert (answers.argmax(axis=1) == (held * decision.values).argmax(axis=1)).all()
+        np.testing.assert_array_equal(answers.excess.toarray(), np.eye(6)[decision.classes(sparse)])
+        assert (answers.base == 0).all()
+    assert fit_decision("prior", "macro_f1", truth.y, greatest(p, 6)) == fit_decision("prior", "macro_f1", truth.y, p)
+
+
 def test_what_is_worth_trying():
     assert decisions_for("error", "classes", 20) == ["prior", "multipliers"]
     assert decisions_for("micro_f1", "classes", 21) == ["prior"]
@@ -368,3 +384,21 @@ def test_evidence_by_hand():
     for rows, reference in ((slice(None), p), (slice(0, 299), worse)):  # no difference; too few rows
         few = compare(metric("macro_f1"), y[rows], p[rows], reference[rows], fold[rows])
         assert few.verdict == "no evidence that the ensemble is better"
+
+
+def test_blends_of_many_classes_are_those_of_all_their_probabilities():
+    rng = np.random.default_rng(0)
+    y, fold = rng.integers(0, 40, 300), np.arange(300) % 3
+    knowing = [rng.dirichlet(np.full(40, 0.3), 300) + share * np.eye(40)[y] for share in (0.2, 0.4)]
+    dense = [(p / p.sum(axis=1, keepdims=True)).astype(np.float32) for p in knowing]
+    sparse = [greatest(p, 40) for p in dense]
+    truth = Truth("classes", y)
+    whole, few = (open_library(lambda j, parts=parts: parts[j], 2, truth, fold) for parts in (dense, sparse))
+    chosen, tried = choose(few)
+    expected = fit("convex", whole)
+    np.testing.assert_allclose(chosen.blend.weights, expected.blend.weights, atol=1e-4)
+    assert [each.method for each in tried] == ["best", "uniform", "convex"]
+    (blended,), (all_of_it,) = (combine([expected.blend], each.read, "classes") for each in (few, whole))
+    np.testing.assert_allclose(blended[np.arange(300), y], all_of_it[np.arange(300), y], atol=1e-5)
+    with pytest.raises(DataError, match="log_linear needs every probability"):
+        fit("log_linear", few)

@@ -13,6 +13,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
 from competition.errors import DataError, SpecError
 from competition.metrics import METRICS
+from competition.sparse import greatest
 
 Y = np.array([0, 0, 1, 1, 2])
 P = np.array([[0.8, 0.1, 0.1], [0.3, 0.6, 0.1], [0.2, 0.7, 0.1], [0.1, 0.5, 0.4], [0.3, 0.3, 0.4]])
@@ -251,3 +252,19 @@ def test_many_classes_are_ranked_in_parts(monkeypatch):
     expected = whole(y, p)
     monkeypatch.setattr("competition.scoring.ranking.NUMBERS", 20)
     assert whole(y, p) == expected
+
+
+def test_predictions_that_keep_a_few_of_many_classes_score_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    y, p = rng.integers(0, 8, 40), rng.dirichlet(np.ones(8), 40).astype(np.float32)
+    sparse = greatest(p, 5)
+    for name in METRICS:
+        if "classes" in METRICS[name].families and name not in (*BINARY, "auc", "mean_column_auc", "log_loss"):
+            measured = metric(name, 8, **NEEDED.get(name, {}))
+            assert measured(y, sparse) == pytest.approx(measured(y, p)), name
+    held = sparse.base[:, None] + sparse.excess.toarray()
+    assert metric("log_loss", 8)(y, sparse) == pytest.approx(metric("log_loss", 8)(y, held))
+    monkeypatch.setattr("competition.metrics.MANY", 7)
+    for make in (lambda: metric("auc", 8), lambda: metric("mean_column_auc", 8)):
+        with pytest.raises(SpecError, match="auc needs every probability, and of 8 classes"):
+            make()

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.errors import DataError
+from competition.sparse import greatest
 from pipeline.store import Predictions, concatenate, load_predictions
 
 CLASSES = ("a", "b", "c")
@@ -151,3 +152,27 @@ def test_other_ids_or_classes_are_refused_by_name():
         p.reordered(p.ids, ("a", "b", "d"), "x")
     with pytest.raises(DataError, match="disagree"):
         concatenate([p, predictions(folds_sha256="0" * 64)])
+
+
+def test_of_many_classes_the_most_probable_are_kept_and_the_file_is_small(tmp_path):
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.full(5000, 0.002), 300).astype(np.float32)
+    names, labels = tuple(f"c{k}" for k in range(5000)), p.argmax(axis=1)
+    ids = np.array([f"{i:04}" for i in range(300)])
+    whole, few = Predictions(ids, names, p, "f", labels), Predictions(ids, names, greatest(p), "f", labels)
+    whole.save(tmp_path / "whole.npz")
+    few.save(tmp_path / "few.npz")
+    assert (tmp_path / "few.npz").stat().st_size < 0.05 * (tmp_path / "whole.npz").stat().st_size
+    back = load_predictions(tmp_path / "few.npz")
+    rows = np.arange(300)
+    np.testing.assert_allclose(back.probabilities[rows, labels], p[rows, labels], rtol=1e-3)
+    order = rng.permutation(5000)
+    moved = back.reordered(ids[::-1], tuple(names[k] for k in order), "few.npz")
+    np.testing.assert_allclose(moved.probabilities[rows, moved.labels], p[rows, labels][::-1], rtol=1e-3)
+    assert (order[moved.labels] == labels[::-1]).all()
+    both = concatenate([few, Predictions(np.char.add(ids, "x"), names, greatest(p), "f", labels)])
+    assert both.probabilities.shape == (600, 5000)
+    spoilt = greatest(p)
+    spoilt.excess.data[70] = np.nan
+    with pytest.raises(DataError, match="'0001' has a probability that is not in"):
+        Predictions(ids, names, spoilt, "f").check("x")

@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 
 from competition.errors import SpecError
+from competition.sparse import Sparse
 from competition.spec_parts import Target, Views
 from pipeline.config import Loss, Model, Recipe
 from pipeline.learner import create_learner
 from pipeline.losses import create_loss, fitted_to, predictions_of, soft_targets, spread_of
 from pipeline.mixing import BatchAugmentation, seed_everything
 from pipeline.network import create_network
+from pipeline.predict import Normalise, predict
 from pipeline.views import predictions_of_rows
 
 CPU = torch.device("cpu")
@@ -131,3 +133,25 @@ def test_views_become_one_prediction_by_mean_or_maximum():
     np.testing.assert_allclose(labels, [group.max(axis=0) for group in groups])
     single = predictions_of_rows(np.array([[-5, 50], [70, 500]], np.float32), np.arange(2), None, REGRESSION)
     assert single.tolist() == [[0, 50], [70, 100]]
+
+
+def test_of_many_classes_the_most_probable_and_the_true_one_are_kept():
+    class Fixed(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return scores[images[:, 0, 0, 0].round().long()]
+
+    rng = np.random.default_rng(0)
+    scores = torch.from_numpy(rng.normal(0, 3, (5, 2000)).astype(np.float32))
+    pixels = np.broadcast_to(np.arange(5, dtype=np.uint8)[:, None, None, None], (5, 8, 8, 1))
+    labels = np.array([int(scores[0].argmax()), *rng.integers(0, 2000, 4)])
+    keep_numbers = Normalise((0.0,), (1 / 255,))
+    p = predict([Fixed()], keep_numbers, pixels, recipe(), CPU, labels=labels)
+    expected = scores.softmax(dim=1).numpy()
+    assert isinstance(p, Sparse) and (np.diff(p.excess.indptr) >= 64).all()
+    np.testing.assert_allclose(p[np.arange(5), labels], expected[np.arange(5), labels], rtol=1e-4)
+    np.testing.assert_array_equal(p.top(64)[0], np.argsort(-expected, axis=1)[:, :64])
+    pair = predictions_of_rows(p, np.array([0, 0, 1, 2, 2]), None, Target(kind="multiclass"))
+    np.testing.assert_allclose(pair[np.array([0]), labels[:1]], p[np.arange(2), labels[[0, 0]]].mean(), rtol=1e-5)
+    np.testing.assert_allclose(pair[np.array([1]), labels[2:3]], p[np.array([2]), labels[2:3]], rtol=1e-5)
+    with pytest.raises(SpecError, match="use mean"):
+        predictions_of_rows(p, np.zeros(5, int), Views(reduce="max"), Target(kind="multiclass"))

@@ -195,7 +195,7 @@ def test_the_summary_shows_the_worst_mistakes_in_order(
     ]
     run_id = next(iter(server.runs))
     shown = [read_png(server.stored[f"{run_id}/{name}"]) for name in panel["filenames"]]
-    files = [cv2.imread(str(rows.images[i]), cv2.IMREAD_COLOR_RGB) for i in (2, 3, 0, 5)]
+    files = [cv2.imread(str(rows.images[i].path), cv2.IMREAD_COLOR_RGB) for i in (2, 3, 0, 5)]
     assert all((image == file).all() for image, file in zip(shown, files, strict=True))
     assert "confusion" in summary.config["_wandb"]["visualize"]
 

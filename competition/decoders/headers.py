@@ -24,7 +24,7 @@ _FOREIGN = {
     b"\xff\x0a": "a JPEG XL image: convert it to PNG",
     b"\0\0\0\x0cJXL": "a JPEG XL image: convert it to PNG",
 }
-WIDTH, HEIGHT, BITS, PHOTOMETRIC, SAMPLE_FORMAT = 256, 257, 258, 262, 339  # of TIFF 6.0
+WIDTH, HEIGHT, BITS, PHOTOMETRIC, EXTRA_SAMPLES, SAMPLE_FORMAT = 256, 257, 258, 262, 338, 339  # of TIFF 6.0
 
 
 def format_of(encoded: bytes) -> str:

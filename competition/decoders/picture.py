@@ -1,13 +1,13 @@
 """Ordinary picture files, with OpenCV where it can: it releases the interpreter's lock."""
 
 import io
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from competition.decoders.headers import (
     BITS,
+    EXTRA_SAMPLES,
     PHOTOMETRIC,
     SAMPLE_FORMAT,
     cut_short,
@@ -21,7 +21,7 @@ from competition.errors import DataError
 AGAIN = "Download the data again: delete its folder first."
 
 
-def decode_picture(encoded: bytes, channels: int, path: Path) -> np.ndarray:
+def decode_picture(encoded: bytes, channels: int, where: str) -> np.ndarray:
     """Decode a picture to (H, W, channels), RGB or grey, in the type that it is stored in.
 
     A rotation in its EXIF data is carried out. Alpha is dropped: a transparent pixel has the colour it was stored with.
@@ -31,44 +31,45 @@ def decode_picture(encoded: bytes, channels: int, path: Path) -> np.ndarray:
     """
     kind = format_of(encoded)
     if not encoded or cut_short(encoded):
-        raise DataError(f"{path}: the image is empty or cut short. {AGAIN}")
+        raise DataError(f"{where}: the image is empty or cut short. {AGAIN}")
     if kind == "gif" or (kind == "webp" and has_webp_exif(encoded)):  # what older versions of OpenCV cannot
-        return _decode_with_pillow(encoded, channels, path)
-    if kind == "tif":
-        tags = tiff_tags(encoded)
-        # OpenCV converts only ordinary ones; of signed RGB it returns what happened to be in memory.
-        if tags.get(SAMPLE_FORMAT, 1) != 1 or tags.get(BITS, 1) > 16:
-            return _rgb(_decode(encoded, cv2.IMREAD_UNCHANGED, path))
-        image = _decode(encoded, _flags(channels), path)
-        inverted = tags.get(PHOTOMETRIC) == 0 and image.dtype == np.uint16  # OpenCV sees to 8 bits only
-        return ~image if inverted else image
-    return _decode(encoded, _flags(channels), path)
+        return _decode_with_pillow(encoded, channels, where)
+    return _decode_tiff(encoded, channels, where) if kind == "tif" else _decode(encoded, _flags(channels), where)
+
+
+def _decode_tiff(encoded: bytes, channels: int, where: str) -> np.ndarray:
+    tags = tiff_tags(encoded)
+    # OpenCV converts only ordinary numbers; of signed RGB it returns what happened to be in memory.
+    if tags.get(SAMPLE_FORMAT, 1) != 1 or tags.get(BITS, 1) > 16:
+        image = _decode(encoded, cv2.IMREAD_UNCHANGED, where)
+        return image[:, :, 2::-1] if image.shape[2] > 1 else image
+    if tags.get(EXTRA_SAMPLES) == 2 and tags.get(BITS) == 8:  # OpenCV would darken transparent pixels
+        return _decode_with_pillow(encoded, channels, where)
+    image = _decode(encoded, _flags(channels), where)
+    inverted = tags.get(PHOTOMETRIC) == 0 and image.dtype == np.uint16  # OpenCV sees to 8 bits only
+    return ~image if inverted else image
 
 
 def _flags(channels: int) -> int:
     return cv2.IMREAD_ANYDEPTH | (cv2.IMREAD_COLOR_RGB if channels == 3 else cv2.IMREAD_GRAYSCALE)
 
 
-def _decode(encoded: bytes, flags: int, path: Path) -> np.ndarray:
+def _decode(encoded: bytes, flags: int, where: str) -> np.ndarray:
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error as error:
-        raise DataError(f"{path}: cannot be decoded: {error}") from error
+        raise DataError(f"{where}: cannot be decoded: {error}") from error
     if image is None:
         foreign = foreign_format(encoded)
-        raise DataError(f"{path}: {foreign or f'not an image that OpenCV can decode. {AGAIN}'}")
+        raise DataError(f"{where}: {foreign or f'not an image that OpenCV can decode. {AGAIN}'}")
     return image.reshape(*image.shape[:2], -1)
 
 
-def _rgb(image: np.ndarray) -> np.ndarray:
-    return image[:, :, 2::-1] if image.shape[2] > 1 else image
-
-
-def _decode_with_pillow(encoded: bytes, channels: int, path: Path) -> np.ndarray:
+def _decode_with_pillow(encoded: bytes, channels: int, where: str) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB" if channels == 3 else "L")
     except (OSError, SyntaxError, ValueError, IndexError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: not an image that Pillow can decode ({error}). {AGAIN}") from error
+        raise DataError(f"{where}: not an image that Pillow can decode ({error}). {AGAIN}") from error
     return np.asarray(image).reshape(image.height, image.width, channels)

@@ -1,4 +1,4 @@
-"""Numbers of any type and layout as (H, W, planes) uint8."""
+"""Numbers of any type and layout as (H, W, planes) uint8. `where` is what messages call the image."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from competition.errors import DataError
 from competition.spec_parts import Pixels
 
 
-def to_bytes(values: np.ndarray, limits: tuple[float, float] | None, path: Path) -> np.ndarray:
+def to_bytes(values: np.ndarray, limits: tuple[float, float] | None, where: str) -> np.ndarray:
     """Values as uint8 of the same shape: `limits` become 0 and 255, what lies beyond is cut, halves go to even.
 
     Without limits: booleans and 8- and 16-bit integers by their type's whole range, floating-point numbers by their
@@ -21,10 +21,10 @@ def to_bytes(values: np.ndarray, limits: tuple[float, float] | None, path: Path)
     if values.dtype == np.uint8 and limits is None:
         return values
     if values.dtype.kind not in "biuf":
-        raise DataError(f"{path}: values of type {values.dtype} are not pixels")
+        raise DataError(f"{where}: values of type {values.dtype} are not pixels")
     if values.dtype.kind == "f" and np.isnan(values).any():
-        raise DataError(f"{path}: {int(np.isnan(values).sum())} of its values are NaN; replace them in the file")
-    low, high = limits or _own_limits(values, path)
+        raise DataError(f"{where}: {int(np.isnan(values).sum())} of its values are NaN; replace them in the file")
+    low, high = limits or _own_limits(values, where)
     if low == high:
         return np.zeros(values.shape, np.uint8)
     exact = np.float32 if values.dtype.itemsize <= 2 or values.dtype == np.float32 else np.float64
@@ -34,7 +34,7 @@ def to_bytes(values: np.ndarray, limits: tuple[float, float] | None, path: Path)
     return np.rint(np.clip(scaled, 0, 255, out=scaled), out=scaled).astype(np.uint8)
 
 
-def to_planes(array: np.ndarray, path: Path) -> np.ndarray:
+def to_planes(array: np.ndarray, where: str) -> np.ndarray:
     """An array of two or three axes as (H, W, planes): of the first and the last axis the shorter one is the planes.
 
     Where they are equally long it is the first. Raises DataError for any other number of axes, and without values.
@@ -44,16 +44,16 @@ def to_planes(array: np.ndarray, path: Path) -> np.ndarray:
     elif array.ndim == 3 and array.shape[0] <= array.shape[2]:
         array = np.moveaxis(array, 0, 2)
     if array.ndim != 3 or array.size == 0:
-        raise DataError(f"{path}: an array of shape {array.shape} is not one image: (H, W), (P, H, W) or (H, W, P)")
+        raise DataError(f"{where}: an array of shape {array.shape} is not one image: (H, W), (P, H, W) or (H, W, P)")
     return array
 
 
-def take_planes(planes: np.ndarray, pixels: Pixels, path: Path) -> np.ndarray:
+def take_planes(planes: np.ndarray, pixels: Pixels, where: str) -> np.ndarray:
     """The planes (H, W, P) that `pixels.planes` names. Raises DataError when there are fewer."""
     if pixels.planes is None:
         return planes
     if max(pixels.planes) >= planes.shape[2]:
-        raise DataError(f"{path}: pixels.planes asks for plane {max(pixels.planes)}; it has 0…{planes.shape[2] - 1}")
+        raise DataError(f"{where}: pixels.planes asks for plane {max(pixels.planes)}; it has 0…{planes.shape[2] - 1}")
     return planes[:, :, list(pixels.planes)]
 
 
@@ -96,7 +96,7 @@ def stack(images: Sequence[np.ndarray], paths: Sequence[Path]) -> np.ndarray:
     return np.concatenate(images, axis=2)
 
 
-def _own_limits(values: np.ndarray, path: Path) -> tuple[float, float]:
+def _own_limits(values: np.ndarray, where: str) -> tuple[float, float]:
     if values.dtype.kind == "b":
         return 0, 1
     if values.dtype.kind in "iu" and values.dtype.itemsize <= 2:
@@ -105,9 +105,9 @@ def _own_limits(values: np.ndarray, path: Path) -> tuple[float, float]:
     low, high = float(values.min()), float(values.max())
     if values.dtype.kind in "iu":
         raise DataError(
-            f"{path}: {values.dtype} numbers from {low:.0f} to {high:.0f}: say in the spec which of them are black and "
-            f"white, for instance pixels: {{range: [0, 255]}}"
+            f"{where}: {values.dtype} numbers from {low:.0f} to {high:.0f}: say in the spec which are black and white, "
+            f"for instance pixels: {{range: [0, 255]}}"
         )
     if np.isinf([low, high]).any():
-        raise DataError(f"{path}: some of its values are infinite; set pixels.range in the spec, which cuts them")
+        raise DataError(f"{where}: some of its values are infinite; set pixels.range in the spec, which cuts them")
     return low, high

@@ -68,8 +68,8 @@ def _columns(pattern: str) -> list[str]:
 
 
 def _text(part: str, column: str, number: int) -> str:
-    """Eight hexadecimal digits: some begin with a zero, some look like a number, all are different."""
-    return hashlib.blake2b(f"{part} {column} {number}".encode(), digest_size=4).hexdigest()
+    """Twelve hexadecimal digits: some begin with a zero, some look like a number, all are different."""
+    return hashlib.blake2b(f"{part} {column} {number}".encode(), digest_size=6).hexdigest()
 
 
 def _with_extension(source: Source) -> set[str]:

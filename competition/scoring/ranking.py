@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from competition.errors import DataError
+from competition.sparse import Sparse
 
 NUMBERS = 2**24  # compared at a time
 
@@ -63,11 +64,15 @@ def weighted_auc(positive: np.ndarray, score: np.ndarray, bands: Sequence[tuple[
     return float(reached / sum(weight * (high - low) for low, high, weight in bands))
 
 
-def row_precision(y: np.ndarray, p: np.ndarray, k: int) -> np.ndarray:
+def row_precision(y: np.ndarray, p: np.ndarray | Sparse, k: int) -> np.ndarray:
     """Average precision of the k most probable classes of every row: 1 / rank of the true one, 0 if it is not there.
 
-    In a tie the class that comes first is the more probable one.
+    In a tie the class that comes first is the more probable one. Of `Sparse` predictions only classes that are kept
+    are ranked.
     """
+    if isinstance(p, Sparse):
+        found = p.top(k)[0] == y[:, None]
+        return np.where(found.any(axis=1), 1 / (1 + found.argmax(axis=1)), 0.0)
     each = max(1, NUMBERS // p.shape[1])
     ranks = np.concatenate([_ranks(y[i : i + each], p[i : i + each]) for i in range(0, len(y), each)])
     return (ranks <= k) / ranks

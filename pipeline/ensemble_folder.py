@@ -1,0 +1,98 @@
+"""An ensemble's folder: its predictions, submission and weights, written and read."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from blending.decisions import Decision
+from blending.rules import Blend, combine
+from competition.contest import Contest
+from competition.errors import DataError
+from competition.files import atomic_open
+from competition.submission import write_submission
+from competition.tables import Rows, load_test
+from folds.store import Split
+from pipeline.ensemble import Ensemble
+from pipeline.members import Member
+from pipeline.run import open_run
+from pipeline.store import Predictions
+
+
+def write_ensemble(contest: Contest, ensemble: Ensemble, rows: Rows, split: Split, name: str) -> Path:
+    """Write oof.npz, test.npz, submission.csv and, last, weights.json to ensembles/<name>; return that folder.
+
+    Raises DataError when a member has no test predictions yet, SubmissionError when they do not fit the sample. The
+    submission is checked before anything is written.
+    """
+    family, classes, folder = contest.spec.target.family, contest.classes, contest.ensembles / name
+    test = load_test(contest)
+    used = [run for j in ensemble.fitted.blend.used for run in ensemble.members[j].runs]
+    missing = [str(run.folder) for run in used if not (run.folder / "test.npz").is_file()]
+    if missing:
+        raise DataError(
+            f"no test predictions yet of {', '.join(missing)}. Predict first: python infer.py {' '.join(missing)}"
+        )
+    blend, kind = ensemble.fitted.blend, ensemble.library.truth.kind
+    (probabilities,) = combine([blend], lambda j: ensemble.members[j].test(test.ids, classes), kind)
+
+    write_submission(contest, folder / "submission.csv", test.ids, ensemble.decision.apply(probabilities))
+    Predictions(rows.ids, classes, ensemble.oof, split.sha256, rows.labels, family).save(folder / "oof.npz")
+    Predictions(test.ids, classes, probabilities, split.sha256, family=family).save(folder / "test.npz")
+    with atomic_open(folder / "weights.json") as file:
+        json.dump(_record(contest, ensemble), file, indent=1)
+    return folder
+
+
+def read_blend(weights: Path, runs: Path) -> tuple[tuple[Member, ...], Blend, Decision]:
+    """The blend that a weights.json describes: the members that weigh something, their blend, and its decision.
+
+    Args:
+        runs: the folder that holds their runs.
+
+    Raises DataError: not such a file, or one of an earlier version; a run that is not there.
+    """
+    try:
+        content = json.loads(weights.read_text(encoding="utf-8"))
+        used = [member for member in content["members"] if member["weight"]]
+        blend = Blend(np.array([member["weight"] for member in used]), content["rule"], content["power"])
+        decision = Decision(**content["decision"] | {"values": tuple(content["decision"]["values"])})
+        named = [(member["name"], tuple(member["runs"])) for member in used]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{weights}: does not describe a blend ({error!r}); make the ensemble again") from error
+    return tuple(Member(name, tuple(open_run(runs / run) for run in own)) for name, own in named), blend, decision
+
+
+def _record(contest: Contest, ensemble: Ensemble) -> dict:
+    blend, evidence = ensemble.fitted.blend, ensemble.evidence
+    weights, spread = zip(blend.weights, ensemble.fitted.spread, strict=True), {}
+    per_run = {}
+    for member, (w, sd) in zip(ensemble.members, weights, strict=True):
+        per_run |= {run.name: float(w) / len(member.runs) for run in member.runs}
+        spread[member.name] = float(sd)
+    return {
+        "metric": contest.spec.metric.name,
+        "oof_score": ensemble.in_sample.score,
+        "nested_score": ensemble.honest.score,
+        "in_sample": asdict(ensemble.in_sample),
+        "nested": asdict(ensemble.honest),
+        "best_single": {"run": ensemble.members[ensemble.best].name} | asdict(ensemble.alone),
+        "gain": asdict(evidence) | {"signs": evidence.signs, "verdict": evidence.verdict},
+        "method": ensemble.fitted.method,
+        "tried": {fitted.method: fitted.loss for fitted in ensemble.tried},
+        "rule": blend.rule,
+        "power": blend.power,
+        "decision": asdict(ensemble.decision),
+        "duality_gap": None if np.isnan(ensemble.fitted.gap) else ensemble.fitted.gap,
+        "uncapped": ensemble.uncapped and asdict(ensemble.uncapped),
+        "selected_on_oof": ensemble.selected_on_oof,
+        "folds_sha256": ensemble.runs[0].folds_sha256,
+        "left_out": ensemble.left_out,
+        "weights": per_run,
+        "weights_sd": spread,
+        "members": [
+            {"name": member.name, "runs": [run.name for run in member.runs], "weight": float(w)}
+            for member, w in zip(ensemble.members, blend.weights, strict=True)
+        ],
+    }

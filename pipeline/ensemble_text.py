@@ -1,0 +1,50 @@
+"""An ensemble as text, for the terminal."""
+
+import numpy as np
+
+from blending.pruning import useless
+from competition.contest import Contest
+from pipeline.ensemble import KNOWN_BEFORE, Ensemble
+
+
+def runs_table(contest: Contest, ensemble: Ensemble) -> str:
+    """Every candidate with its scores, cost and weight, least loss first; then the blend. As text."""
+    metric, loss, family = contest.metric.name, contest.spec.target.loss_name, contest.spec.target.family
+    wide = max(10, len(metric) + 2)
+    width = max(24, *(len(member.name) for member in ensemble.members)) + 2
+    lines = [f"{'run':<{width}}{metric:>{wide}}{'sd':>8}{loss:>15}{'images/s':>10}{'minutes':>9}{'weight ± sd':>15}"]
+    for j in ensemble.ranking:
+        member, score = ensemble.members[j], ensemble.single[j]
+        weight = f"{ensemble.weights[j]:.3f} ± {ensemble.fitted.spread[j]:.3f}"
+        lines.append(
+            f"{member.name:<{width}}{score.score:>{wide}.4f}{member.spread:>8.4f}{score.loss:>15.4f}"
+            f"{member.images_per_second:>10.0f}{member.minutes:>9.1f}{weight:>15}"
+            + ("  selected on OOF: too good" if member.selected_on_oof else "")
+        )
+    lines += [f"left out: {name}, {why}" for name, why in ensemble.left_out.items()]
+    if useless(ensemble.library.reduced, ensemble.library.truth):
+        lines.append(
+            f"{ensemble.members[0].name} is no better than {KNOWN_BEFORE[family]} either: it has learned nothing"
+        )
+    scores = [("in sample", ensemble.in_sample), ("nested", ensemble.honest)]
+    if ensemble.uncapped is not None:
+        scores.append(("nested, without the cap", ensemble.uncapped))
+    for title, score in scores:
+        lines.append(f"{title:<{width}}{score.score:>{wide}.4f}{'':>8}{score.loss:>15.4f}")
+    return "\n".join(lines)
+
+
+def evidence_lines(contest: Contest, ensemble: Ensemble) -> str:
+    """Which methods were compared, and whether the ensemble is better than its best member. As text."""
+    evidence, best = ensemble.evidence, ensemble.members[ensemble.best].name
+    nested = ", ".join(
+        f"{each.method} {each.loss:.4f}{' (taken)' if each is ensemble.fitted else ''}" for each in ensemble.tried
+    )
+    lines = [f"nested {contest.spec.target.loss_name}: {nested}"]
+    if ensemble.decision.kind != "most_probable":
+        lines.append(f"classes are decided by {ensemble.decision.kind}: {np.round(ensemble.decision.values, 3)}")
+    lines.append(
+        f"nested against {best}: {evidence.gain:+.4f} {contest.metric.name}, 95 % {evidence.low:+.4f} to "
+        f"{evidence.high:+.4f}, folds {evidence.signs}: {evidence.verdict}"
+    )
+    return "\n".join(lines)
