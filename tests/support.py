@@ -7,11 +7,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 
 from competition.contest import Contest, open_contest
 from competition.strict_yaml import build
-from competition.tables import Rows
-from folds.store import Split
+from competition.tables import Rows, load_train
+from folds.store import Split, write_folds
 from pipeline.config import Recipe
 from pipeline.run import Run, create_run
 from pipeline.store import Predictions
@@ -100,6 +101,40 @@ rules: {{pretrained: true, predefined: true}}
     return Tiny(spec, data, archive, answers)
 
 
+def make_contest_of(family: str, folder: Path, classes: tuple[str, ...] = CLASSES, n_train: int = 30) -> Contest:
+    """A contest of another family, its rows in three folds: those of `make_contest`, with a label column per class.
+
+    labels: row i has class k where bit k of i is set. shares: random distributions. values: random numbers around 50.
+    """
+    tiny = make_contest(folder, n_train, 6, tuple(f"{k}" for k in range(3)), size=4)
+    kind, submission, metric = {
+        "labels": ("multilabel", "labels, column: labels", "micro_f1, direction: maximize"),
+        "shares": ("soft", "probability", "kl, direction: minimize"),
+        "values": ("regression", "value", "rmse, direction: minimize"),
+    }[family]
+    rng, n = np.random.default_rng(0), len(classes)
+    labels = {
+        "labels": np.arange(n_train)[:, None] >> np.arange(n) & 1,
+        "shares": rng.dirichlet(np.ones(n), n_train),
+        "values": rng.normal(50, 10, (n_train, n)),
+    }[family]
+    ids = [f"train{i:03}" for i in range(n_train)]
+    write_csv(
+        tiny.data / "train.csv", ["id", *classes], [(i, *row) for i, row in zip(ids, labels.tolist(), strict=True)]
+    )
+    columns = ["labels"] if family == "labels" else list(classes)
+    blank = [classes[0]] if family == "labels" else [1 / n] * n
+    write_csv(tiny.data / "sample_submission.csv", ["id", *columns], [(f"test{i:03}", *blank) for i in range(6)])
+    spec = yaml.safe_load(tiny.spec.read_text())
+    spec["train"]["label"] = list(classes)
+    spec["target"] = {"kind": kind, "classes": list(classes)}
+    text = yaml.safe_dump({key: value for key, value in spec.items() if key not in ("metric", "submission")})
+    tiny.spec.write_text(f"{text}metric: {{name: {metric}}}\nsubmission: {{id: id, kind: {submission}}}\n")
+    contest = tiny.contest()
+    write_folds(contest, load_train(contest), np.arange(n_train) // 8 % 3)
+    return contest
+
+
 def make_run(
     contest: Contest,
     rows: Rows,
@@ -130,9 +165,9 @@ def make_run(
             row = {"epoch": epoch, "train/loss": 1 / epoch, "val/loss": 2 / epoch, f"val/{metric}": score, "lr": 0.001}
             fold.append_history(row | {"images_per_second": 100.0, "seconds": 15.0})
         if k < len(scores):
-            part = Predictions(rows.ids[held_out], contest.spec.target.classes, probabilities[held_out], split.sha256)
-            replace(part, labels=rows.labels[held_out]).save(fold.oof)
-            measured = {"metric": metric, "score": scores[k], "log_loss": 1.0, "epochs": 4}
+            part = Predictions(rows.ids[held_out], contest.classes, probabilities[held_out], split.sha256)
+            replace(part, labels=rows.labels[held_out], family=contest.spec.target.family).save(fold.oof)
+            measured = {"metric": metric, "score": scores[k], "loss": 1.0, "epochs": 4}
             cost = {"seconds": 60.0, "images_per_second": 100.0}
             fold.finish(measured | cost | {"selected_on_oof": run.selected_on_oof})
     return run

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from math import log, sqrt
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from competition.contest import Contest
-from competition.metrics import Scale
+from competition.errors import DataError
+from competition.spec_parts import MetricSpec
 from competition.tables import Rows, load_train
 from folds.store import Split, read_folds, write_folds
 from pipeline.comparison import comparison_table, differences, differences_table, ranked, read_record, settings_table
@@ -41,7 +43,7 @@ def forge(six: tuple[Contest, Rows, Split], name: str, scores: list[float], **ho
 
 
 def records_of(contest: Contest) -> list:
-    return ranked([read_record(run, contest.spec.metric.scale) for run in list_runs(contest)])
+    return ranked([read_record(contest, run) for run in list_runs(contest)])
 
 
 def line_of(table: str, name: str) -> list[str]:
@@ -156,5 +158,6 @@ def test_the_command_prints_and_draws_the_runs_it_is_given(six, tmp_path):
 
 def test_a_run_scored_in_another_metric_is_refused(six):
     run = forge(six, "a", [0.9] * 3)
-    with pytest.raises(Exception, match="not scored by auc"):
-        read_record(run, Scale("auc", maximize=True))
+    spec = six[0].spec.model_copy(update={"metric": MetricSpec(name="auc", direction="maximize")})
+    with pytest.raises(DataError, match="not scored by auc"):
+        read_record(replace(six[0], spec=spec), run)

@@ -14,7 +14,9 @@ from blending.pool import pooled
 from competition.errors import DataError
 from competition.tables import load_train
 from folds.store import read_folds, write_folds
-from pipeline.ensemble import Options, evidence_lines, fit_ensemble, runs_table, write_ensemble
+from pipeline.ensemble import Options, fit_ensemble
+from pipeline.ensemble_folder import write_ensemble
+from pipeline.ensemble_text import evidence_lines, runs_table
 from pipeline.store import Predictions
 from tests.support import make_contest, make_run
 
@@ -140,7 +142,7 @@ def test_one_run_is_an_ensemble_of_one_and_claims_nothing(contest):
     runs, rows, split = two_runs(contest)
     alone = fit_ensemble(contest, runs[:1], rows, split, Options("convex"))
     np.testing.assert_array_equal(alone.weights, [1.0])
-    assert alone.honest.log_loss == pytest.approx(alone.single[0].log_loss) and alone.evidence.gain == 0
+    assert alone.honest.loss == pytest.approx(alone.single[0].loss) and alone.evidence.gain == 0
     assert "no evidence that the ensemble is better" in evidence_lines(contest, alone)
 
 

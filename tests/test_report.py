@@ -19,13 +19,14 @@ from blending.evidence import score_interval
 from blending.pool import pooled
 from competition.contest import Contest
 from competition.kaggle.ledger import Entry, write_entry
-from competition.metrics import METRICS
 from competition.spec import Medals
 from competition.tables import Rows, load_train
 from folds.store import read_folds, write_folds
+from pipeline.calibration import calibration_of_classes
 from pipeline.charts import MEMBERS, draw_charts
+from pipeline.class_errors import Pair, confused_pairs
 from pipeline.ensemble import Ensemble, Options, fit_ensemble
-from pipeline.findings import Pair, calibrate, confused_pairs, examine, medal
+from pipeline.findings import examine
 from pipeline.page import VOID
 from pipeline.report import write_report
 from tests.support import make_contest, make_run
@@ -109,10 +110,7 @@ def build(
     runs = []
     for i, skill in enumerate(skills):
         p = guesses(rows, c, i, skill)
-        scores = [
-            METRICS[contest.spec.metric.name](rows.labels[here], p[here])
-            for here in (split.fold == k for k in range(3))
-        ]
+        scores = [contest.metric(rows.labels[here], p[here]) for here in (split.fold == k for k in range(3))]
         runs.append(make_run(contest, rows, split, f"run-{i}", scores, p))
     return contest, fit_ensemble(contest, runs, rows, split, options or Options()), rows
 
@@ -141,7 +139,7 @@ def three(tmp_path_factory) -> tuple[Contest, Ensemble, Rows]:
 def test_the_page_says_what_the_ensemble_is_worth(three):
     _, ensemble, rows = three
     page, evidence = report(*three), ensemble.evidence
-    low, high = score_interval(METRICS["accuracy"], rows.labels, ensemble.judged)
+    low, high = score_interval(three[0].metric, rows.labels, ensemble.judged)
     assert low < ensemble.honest.score < high
     for said in (f"{ensemble.honest.score:.4f}", f"95 %: {low:.4f} to {high:.4f}", evidence.verdict):
         assert said in page.words
@@ -152,10 +150,10 @@ def test_the_page_says_what_the_ensemble_is_worth(three):
         scores = [
             f"{ensemble.single[j].score:.4f}",
             f"{ensemble.members[j].spread:.4f}",
-            f"{ensemble.single[j].log_loss:.4f}",
+            f"{ensemble.single[j].loss:.4f}",
         ]
         assert page.line(f"run-{j}") == [str(rank), f"run-{j}", *scores, weight, "100", "3.0"]
-    assert page.line("ensemble, nested")[2:5] == [f"{ensemble.honest.score:.4f}", "", f"{ensemble.honest.log_loss:.4f}"]
+    assert page.line("ensemble, nested")[2:5] == [f"{ensemble.honest.score:.4f}", "", f"{ensemble.honest.loss:.4f}"]
     for each in ensemble.tried:
         name = each.method + " (taken)" * (each is ensemble.fitted)
         assert page.line(name)[1] == f"{each.loss:.4f}"
@@ -209,10 +207,13 @@ def test_one_run_has_no_members_to_compare(tmp_path):
 def test_two_classes_a_decision_and_medals(tmp_path):
     contest, ensemble, rows = build(tmp_path, [2.0, 1.0], classes=("real", "fake"))
     decision = replace(ensemble.decision, kind="multipliers", values=(0.5, 2.0))
-    ensemble = replace(ensemble, decision=decision, judged=decision.one_hot(ensemble.nested))
+    ensemble = replace(ensemble, decision=decision, judged=decision.apply(ensemble.nested))
     spec = contest.spec.model_copy(update={"medals": Medals(gold=0.99, silver=0.1)})
     page = report(replace(contest, spec=spec), ensemble, rows)
-    assert "silver (thresholds: gold 0.99, silver 0.1)" in page.words and "weighting every class (0.5, 2)" in page.words
+    assert (
+        "silver medal (thresholds: gold 0.99, silver 0.1)" in page.words
+        and "weighting every class (0.5, 2)" in page.words
+    )
     wrong = int((decision.classes(ensemble.nested) != rows.labels).sum())
     assert f"{wrong} of 90 rows are predicted wrongly" in page.words
 
@@ -249,8 +250,8 @@ def test_calibration_by_hand():
     confidence = np.repeat([0.6, 0.9], [60, 40])
     labels = np.zeros(100, np.int64)
     labels[:30] = labels[60:64] = 1  # half of the first, nine tenths of the second are right
-    found = calibrate(labels, np.stack([confidence, 1 - confidence], axis=1))
-    assert found.rows.tolist() == [60, 40]  # equal confidences share a bin
+    found = calibration_of_classes(labels, np.stack([confidence, 1 - confidence], axis=1))
+    assert found.counts.tolist() == [60, 40]  # equal confidences share a bin
     np.testing.assert_allclose([found.confidence, found.accuracy], [[0.6, 0.9], [0.5, 0.9]])
     assert found.error == pytest.approx(0.6 * 0.1)
     np.testing.assert_allclose(
@@ -258,22 +259,18 @@ def test_calibration_by_hand():
     )
 
 
-def test_pairs_and_medals_by_hand():
+def test_pairs_by_hand():
     confusion = np.array([[7, 2, 1], [3, 16, 1], [0, 0, 5]])
-    assert confused_pairs(confusion) == (
-        Pair(1, 0, 3, 0.15, 2, 0.2),
-        Pair(0, 2, 1, 0.1, 0, 0.0),
-        Pair(1, 2, 1, 0.05, 0, 0.0),
-    )
-    medals = Medals(gold=0.9, bronze=0.5)
-    assert [medal(medals, score, True) for score in (0.9, 0.89, 0.4)] == ["gold", "bronze", None]
-    assert medal(medals, 0.8, False) == "gold" and medal(None, 0.8, True) is None
+    labels, predicted = (np.repeat(each, confusion.ravel()) for each in np.indices((3, 3)).reshape(2, 9))
+    expected = (Pair(1, 0, 3, 0.15, 2, 0.2), Pair(0, 2, 1, 0.1, 0, 0.0), Pair(1, 2, 1, 0.05, 0, 0.0))
+    assert confused_pairs(labels, predicted) == expected
+    assert confused_pairs(labels, predicted, n=1) == expected[:1] and confused_pairs(labels, labels) == ()
 
 
-def test_the_interval_of_a_score_is_that_of_a_proportion():
+def test_the_interval_of_a_score_is_that_of_a_proportion(three):
     y = np.zeros(2000, np.int64)
     p = np.eye(2)[(np.arange(2000) % 5 == 0).astype(int)]
-    low, high = score_interval(METRICS["accuracy"], y, p)
+    low, high = score_interval(three[0].metric, y, p)
     np.testing.assert_allclose([low, high], 0.8 + 1.96 * np.sqrt(0.16 / 2000) * np.array([-1, 1]), atol=0.003)
 
 
