@@ -164,17 +164,16 @@ def _scatter(k: int, name: str, true: np.ndarray, predicted: np.ndarray) -> Char
 
 def _bias(k: int, name: str, true: np.ndarray, predicted: np.ndarray) -> Chart:
     bias = bias_by_prediction(true, predicted)
-    figure = new_figure(WIDTH, 3.2)
+    figure = new_figure(WIDTH, 3.9)
     axis = figure.subplots()
     axis.axhline(0, color=INK, alpha=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     axis.fill_between(bias.predicted, bias.low, bias.high, color=GOOD, alpha=0.18, linewidth=0)
     axis.plot(bias.predicted, bias.error, "o-", color=GOOD, markersize=5, linewidth=1.4)
     axis.locator_params(nbins=6)
     finish(axis, "predicted", "predicted − true")
-    off = f"{(predicted.astype(np.float64) - true).mean():+.4g}".replace("-", "−")
     fewest, most = int(bias.rows.min()), int(bias.rows.max())
     note = (
         f"Mean error of {len(bias.rows)} bins of {fewest:,}{f' to {most:,}' if most > fewest else ''} predictions, and "
-        f"the band of the middle 80 %. Above the dashed line it says too much. On average it is off by {off}."
+        f"the band of the middle 80 %. Above the dashed line it says too much."
     )
-    return Chart(f"bias-{k}", f"Can its numbers be believed{name}?", note, f"Errors by prediction. {note}", figure)
+    return Chart(f"bias-{k}", f"Errors by prediction{name}", note, f"Line chart. {note}", figure)

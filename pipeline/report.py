@@ -46,7 +46,9 @@ def write_report(
         file.write(draw_overview(contest, ensemble, rows, findings))
     sections = {
         "Runs": runs_section(contest, ensemble, charts),
-        "Mistakes": errors_section(contest, findings, charts),
+        "Mistakes" if contest.spec.target.family in ("classes", "labels") else "Errors": errors_section(
+            contest, findings, charts
+        ),
         "Trust": trust_section(contest, findings, charts, folder.name),
         "Members": members_section(contest, ensemble, findings, charts),
         "Examples": _examples(contest, rows),
