@@ -7,10 +7,12 @@ import numpy as np
 
 from competition.errors import DataError
 from competition.metrics import Metric
+from competition.sparse import KEPT, Sparse
 
 RESAMPLES = 2000
 WHOLE_RESAMPLES = 200  # where every resample costs a whole computation of the metric
 NUMBERS = 50_000_000  # rows drawn in all, at most
+AT_ONCE = 10_000_000  # probabilities in a resample that costs a whole computation
 FEW_ROWS = 300  # below, three claims of four that an interval made were wrong on new rows
 
 
@@ -52,7 +54,7 @@ def resampled_gains(metric: Metric, y: np.ndarray, p: np.ndarray, reference: np.
     if metric.per_row is not None:
         difference = metric.gain(metric.per_row(y, p), metric.per_row(y, reference))
         return _resampled(lambda rows: difference[rows].mean(), len(y), RESAMPLES)
-    return _resampled(lambda rows: _gain(metric, y[rows], p[rows], reference[rows]), len(y), WHOLE_RESAMPLES)
+    return _resampled(lambda rows: _gain(metric, y[rows], p[rows], reference[rows]), len(y), WHOLE_RESAMPLES, _few(p))
 
 
 def score_interval(metric: Metric, y: np.ndarray, p: np.ndarray) -> tuple[float, float]:
@@ -61,17 +63,29 @@ def score_interval(metric: Metric, y: np.ndarray, p: np.ndarray) -> tuple[float,
         each = metric.per_row(y, p)
         scores = _resampled(lambda rows: each[rows].mean(), len(y), RESAMPLES)
     else:
-        scores = _resampled(lambda rows: _score(metric, y[rows], p[rows]), len(y), WHOLE_RESAMPLES)
+        scores = _resampled(lambda rows: _score(metric, y[rows], p[rows]), len(y), WHOLE_RESAMPLES, _few(p))
     low, high = np.quantile(scores, (0.025, 0.975))
     return float(low), float(high)
 
 
-def _resampled(statistic: Callable[[np.ndarray], float], n: int, most: int) -> np.ndarray:
-    """A statistic of n rows drawn with replacement, again and again, where it is defined; a zero where it never is."""
-    rng = np.random.default_rng(0)
-    times = int(np.clip(NUMBERS // n, 200, most))
-    values = np.array([statistic(rng.integers(0, n, n)) for _ in range(times)])
-    return values[np.isfinite(values)] if np.isfinite(values).any() else np.zeros(1)
+def _few(p: np.ndarray | Sparse) -> int:
+    """So many rows that a whole computation of the metric on them is quick."""
+    return max(FEW_ROWS, AT_ONCE // (KEPT if isinstance(p, Sparse) else p.shape[1]))
+
+
+def _resampled(statistic: Callable[[np.ndarray], float], n: int, most: int, size: int | None = None) -> np.ndarray:
+    """A statistic of n rows drawn with replacement, again and again, where it is defined; a zero where it never is.
+
+    With fewer rows drawn (`size`), its spread is scaled to that of n, and put around the statistic of all rows (Bickel,
+    Götze and van Zwet, "Resampling fewer than n observations", Statistica Sinica 1997).
+    """
+    rng, size = np.random.default_rng(0), min(n, size or n)
+    times = int(np.clip(NUMBERS // size, 200, most))
+    values = np.array([statistic(rng.integers(0, n, size)) for _ in range(times)])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return np.zeros(1)
+    return values if size == n else statistic(np.arange(n)) + (values - values.mean()) * np.sqrt(size / n)
 
 
 def _gain(metric: Metric, y: np.ndarray, p: np.ndarray, reference: np.ndarray) -> float:

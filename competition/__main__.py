@@ -1,4 +1,4 @@
-"""python -m competition: list the contests, check machine and data, download, submit, show the ledger, play Kaggle."""
+"""python -m competition: list contests, draft a spec, check machine and data, download, submit, play Kaggle."""
 
 import argparse
 import sys
@@ -39,9 +39,30 @@ def _parser() -> argparse.ArgumentParser:
     add_contest_arguments(sub)
     sub.set_defaults(action=_download)
 
-    sub = commands.add_parser("check", help="read every table, decode every image, count duplicates")
+    sub = commands.add_parser(
+        "new",
+        help="look at an unpacked contest and write a draft of its spec",
+        description="Look at the tables, folders and sample submission of an unpacked contest and write a draft of "
+        "its spec. Each line has a comment that says what it was seen from; GUESS marks what the files do not tell.",
+    )
+    sub.add_argument("slug", metavar="SLUG", help="the last part of the contest's address on Kaggle")
+    sub.add_argument("--data", type=Path, metavar="DIR", help="the unpacked files (default: data/<slug>)")
+    sub.add_argument("--out", type=Path, metavar="FILE", help="default: competition/specs/<slug>.yaml")
+    add_debug_argument(sub)
+    sub.set_defaults(action=_new)
+
+    sub = commands.add_parser(
+        "check",
+        help="show what is understood of a contest's spec and data; find bad images and duplicates",
+        description="Read every table and decode every image once. Shows counts, classes, sizes, bit depths, "
+        "duplicates, and draws sample images to runs/<slug>/check.png. Missing and unreadable images are all counted.",
+    )
     add_contest_arguments(sub)
     sub.set_defaults(action=_check)
+
+    sub = commands.add_parser("schema", help="print the JSON schema of specs, for editors")
+    add_debug_argument(sub)
+    sub.set_defaults(action=_schema)
 
     sub = commands.add_parser(
         "fake",
@@ -119,6 +140,18 @@ def _download(args: argparse.Namespace) -> None:
     from competition.kaggle.download import download
 
     download(contest_of(args))
+
+
+def _new(args: argparse.Namespace) -> None:
+    from competition.draft.new import new
+
+    new(args.slug, args.data or Path("data") / args.slug, args.out)
+
+
+def _schema(_: argparse.Namespace) -> None:
+    from competition.schema import schema_text
+
+    print(schema_text(), end="")
 
 
 def _check(args: argparse.Namespace) -> None:

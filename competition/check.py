@@ -1,58 +1,100 @@
-"""`python -m competition check`: reads every table and decodes every image once, before a training depends on them."""
+"""`python -m competition check`: shows what is understood of a spec and its data, before a training depends on it."""
 
-import sys
-from collections import Counter
-from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from competition.checks.labels import describe_labels
+from competition.checks.sheet import draw_sheet
+from competition.checks.survey import Look, describe_common, describe_duplicates, describe_looks, describe_near, look_at
 from competition.contest import Contest
-from competition.images import fingerprint, read_images
+from competition.errors import DataError
+from competition.locate import locate
+from competition.patterns import fill
 from competition.sample import read_sample
-from competition.tables import Rows, load_holdout, load_test, load_train
+from competition.sources import read_source
+from competition.submission_check import check_ids
+from competition.tables import Rows, is_absent, load_holdout, load_test, load_train
+
+NAMED = 10  # bad images that are named
 
 
 def check(contest: Contest) -> None:
-    """Print counts per class, image sizes and duplicate images. Raises DataError at the first bad row or image."""
+    """Print rows, classes, groups, image sizes, duplicates, and write sample images to the contest's check.png.
+
+    Every image is decoded. Raises DataError for a wrong line of a table; but missing and unreadable images are all
+    counted before it is raised.
+    """
+    print(f"{contest.slug}: {contest.spec.title}")
+    _refuse_missing(contest)
     tables = {"train": load_train(contest), "holdout": load_holdout(contest), "test": load_test(contest)}
-    _check_sample(contest)
-    prints = {}
-    for name, rows in tables.items():
-        if rows is not None:
-            prints[name] = _check_images(contest, name, rows)
-    _print_duplicates(prints["train"], {name: found for name, found in prints.items() if name != "train"})
+    rows = {name: found for name, found in tables.items() if found is not None}
+    looks = {name: _show(contest, name, found) for name, found in rows.items()}
+    _show_sample(contest, rows["test"])
+    _show_duplicates(contest, rows["train"], looks)
+    sheet = contest.runs / "check.png"
+    draw_sheet(contest, rows["train"], rows["test"], sheet)
+    print(f"sample images: {sheet}")
+    _refuse([], [look.error for some in looks.values() for look in some if look.error])
 
 
-def _check_sample(contest: Contest) -> None:
-    print(f"sample    {len(read_sample(contest).lines)} lines to submit")
+def _refuse_missing(contest: Contest) -> None:
+    """Where rows have no image, raise DataError, which also counts the images that cannot be read."""
+    missing, there = [], []
+    for source in contest.spec.sources:
+        if source is contest.spec.holdout and is_absent(contest, source):
+            continue
+        table = read_source(contest, source)
+        pictures = locate(contest, source, table)
+        there += [picture for found in pictures for picture in found]
+        rows = [row for row, found in enumerate(pictures) if not found]
+        some = table.frame.iloc[rows[:NAMED]]
+        expected = [fill(pattern, some, str(table.path)) for pattern in source.patterns]
+        named = zip(rows, *expected, strict=False)
+        missing += [f"{table.place(row)}: {' or '.join(paths)} is not there" for row, *paths in named]
+        missing += [""] * (len(rows) - NAMED)
+    if missing:
+        _refuse(missing, [look.error for look in look_at(there, "all images", hashes=False) if look.error])
 
 
-def _check_images(contest: Contest, name: str, rows: Rows) -> list[str]:
-    """Print what one table holds; return its images' fingerprints."""
-    print(f"{name:<9} {len(rows)} rows")
-    if rows.labels is not None:
-        counts = np.bincount(rows.labels, minlength=len(contest.spec.target.classes))
-        print(
-            "  classes "
-            + ", ".join(f"{label} {n}" for label, n in zip(contest.spec.target.classes, counts, strict=True))
-        )
-    prints, sizes = [], Counter()
-    for image in tqdm(
-        read_images(rows.images), total=len(rows), desc=name, leave=False, disable=not sys.stderr.isatty()
-    ):
-        prints.append(fingerprint(image))
-        sizes[image.shape[1::-1]] += 1
-    common = ", ".join(f"{width}×{height} ({n})" for (width, height), n in sizes.most_common(5))
-    print(
-        f"  images  all decoded; width×height {common}"
-        + (f" and {len(sizes) - 5} other sizes" if len(sizes) > 5 else "")
-    )
-    return prints
+def _refuse(missing: list[str], unreadable: list[str]) -> None:
+    """Raises DataError naming the first of each, if there are any."""
+    said = []
+    for lines, what in ((missing, "rows have no image"), (unreadable, "images cannot be read")):
+        if lines:
+            said += [f"{len(lines):,} {what}:", *(f"  {line}" for line in lines if line)][: NAMED + 1]
+    if said:
+        raise DataError("\n".join(said))
 
 
-def _print_duplicates(train: Sequence[str], others: dict[str, list[str]]) -> None:
-    print(f"duplicate images: {len(train) - len(set(train))} within train", end="")
-    for name, prints in others.items():
-        print(f", {len(set(train) & set(prints))} in both train and {name}", end="")
-    print()
+def _show(contest: Contest, name: str, rows: Rows) -> list[Look]:
+    """Print what one table holds; return what was seen of its images."""
+    print(f"{name}: {len(rows):,} rows; the first has id {str(rows.ids[0])!r} and image {rows.picture(0).path}")
+    lines = [] if rows.labels is None else describe_labels(contest, rows)
+    per_row = np.bincount(rows.row_of, minlength=len(rows))
+    if per_row.max() > 1:
+        lines.append(f"views     {per_row.min()} to {per_row.max()} images of a row, {per_row.mean():.1f} on average")
+    near = contest.spec.folds.near_duplicates is not None
+    looks = look_at(rows.images, f"{name} images", hashes=near)
+    lines += describe_looks(looks)
+    print("".join(f"  {line}\n" for line in lines), end="")
+    return looks
+
+
+def _show_sample(contest: Contest, test: Rows) -> None:
+    """Raises SubmissionError when the sample's rows are not the test rows, and as `read_sample`."""
+    sample = read_sample(contest)
+    long = "" if sample.class_of is None else f" of {len(sample.ids):,} rows"
+    print(f"sample: {len(sample.lines):,} lines{long} × {len(sample.columns)} columns ({_some(sample.columns)})")
+    check_ids(Path("the test rows"), test.ids, sample.path, sample.ids)
+
+
+def _show_duplicates(contest: Contest, train: Rows, looks: dict[str, list[Look]]) -> None:
+    lines = [*describe_duplicates(looks["train"], train.row_of, train.labels), *describe_common(looks)]
+    if contest.spec.folds.near_duplicates is not None:
+        lines.append(describe_near(looks["train"]))
+    print("duplicates:\n" + "\n".join(f"  {line}" for line in lines))
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -81,6 +81,13 @@ def read_csv(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
     return frame
 
 
+def read_json(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
+    """Read JSON records or a COCO file with every value as a string; lists are left out. Raises as `read_csv`."""
+    _require(path)
+    stat = path.stat()
+    return _read_json(path, encoding, (), None, stat.st_mtime_ns, stat.st_size)[0]
+
+
 def _files(contest: Contest, source: Source) -> Table:
     """A row for every file that fits the pattern. Where classes are declared, other folders' files are no rows."""
     pattern, place = source.files, contest.data / source.files

@@ -57,12 +57,10 @@ def to_names(contest: Contest, p: np.ndarray | Sparse) -> np.ndarray:
     none = ~chosen.any(axis=1)
     if submission.empty is None:
         chosen[none, p[none].argmax(axis=1)] = True
-    row, which = np.nonzero(chosen)
-    cells = np.full(len(p), submission.empty, dtype=object)
-    starts = np.flatnonzero(np.diff(row, prepend=-1))
-    for start, part in zip(starts, np.split(names[which], starts[1:]), strict=True):
-        cells[row[start]] = submission.delimiter.join(part)
-    return cells
+    parts = np.split(names[np.nonzero(chosen)[1]], np.cumsum(np.count_nonzero(chosen, axis=1))[:-1])
+    return np.array(
+        [submission.delimiter.join(part) if len(part) else submission.empty for part in parts], dtype=object
+    )
 
 
 def top_classes(p: np.ndarray | Sparse, k: int) -> np.ndarray:

@@ -73,7 +73,7 @@ def load_train(contest: Contest) -> Rows:
     """
     spec = contest.spec
     rows = _load(contest, spec.train, spec.folds.group)
-    if spec.holdout is None or spec.holdout.use != "train" or _absent(contest, spec.holdout):
+    if spec.holdout is None or spec.holdout.use != "train" or is_absent(contest, spec.holdout):
         return rows
     more = _load(contest, spec.holdout, spec.folds.group)
     both = np.intersect1d(rows.ids, more.ids)
@@ -92,7 +92,7 @@ def load_train(contest: Contest) -> Rows:
 def load_holdout(contest: Contest) -> Rows | None:
     """The official holdout's rows, or None where the spec has none to score (or an optional one is not there)."""
     holdout = contest.spec.holdout
-    if holdout is None or holdout.use != "score" or _absent(contest, holdout):
+    if holdout is None or holdout.use != "score" or is_absent(contest, holdout):
         return None
     return _load(contest, holdout, None)
 
@@ -108,7 +108,8 @@ def discover_classes(contest: Contest) -> tuple[str, ...]:
     return classes_of(contest.spec.target, train, read_source(contest, train))
 
 
-def _absent(contest: Contest, holdout: Holdout) -> bool:
+def is_absent(contest: Contest, holdout: Holdout) -> bool:
+    """Whether an optional holdout's table is not there."""
     return holdout.optional and holdout.table is not None and not (contest.data / holdout.table).exists()
 
 

@@ -11,7 +11,7 @@ from blending import convex
 from blending.analysis import error_correlation, gain_curve, leave_one_out
 from blending.convex import least_log_loss, least_squares
 from blending.decisions import DECISIONS, Decision, decisions_for, first_decision, fit_decision
-from blending.evidence import compare
+from blending.evidence import compare, score_interval
 from blending.greedy import greedy_log_loss, greedy_squares
 from blending.methods import METHODS, RICHER, choose, fit, open_library
 from blending.pool import log_linear_weights, logarithms, pooled, temperature_exponent
@@ -402,3 +402,13 @@ def test_blends_of_many_classes_are_those_of_all_their_probabilities():
     np.testing.assert_allclose(blended[np.arange(300), y], all_of_it[np.arange(300), y], atol=1e-5)
     with pytest.raises(DataError, match="log_linear needs every probability"):
         fit("log_linear", few)
+
+
+def test_an_interval_from_fewer_rows_is_as_wide_as_one_from_all(monkeypatch):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 6000)
+    p = rng.dirichlet(np.ones(3), 6000) + 0.3 * np.eye(3)[y]
+    whole = score_interval(metric("macro_f1", 3), y, p)
+    monkeypatch.setattr("blending.evidence.AT_ONCE", 3 * 1500)
+    few = score_interval(metric("macro_f1", 3), y, p)
+    np.testing.assert_allclose(few, whole, atol=0.2 * (whole[1] - whole[0]))

@@ -267,6 +267,7 @@ def test_what_is_written_is_what_the_kind_says(contest_of, tmp_path):
     some = [[0.1, 0.5, 0.7], [0.2, 0.4, 0.3]]
     assert cells("labels", some) == [["bee cow"], ["none"]]
     assert cells("labels", some, empty="") == [["bee cow"], [""]]
+    assert cells("labels", some[1:]) == [["none"]]  # in every line
     assert cells("labels", some, empty=None) == [["bee cow"], ["bee"]]
     assert cells("top_k", [[0.2, 0.3, 0.5], [0.4, 0.2, 0.4]]) == [["cow;bee"], ["ant;cow"]]
     assert cells("top_k", [[0.2, 0.3, 0.5]], k=9) == [["cow;bee;ant"]]

@@ -1,0 +1,43 @@
+"""`python -m competition new`: writes a draft spec of a contest whose files are unpacked."""
+
+from pathlib import Path
+
+from competition.draft.assemble import draft
+from competition.draft.write import spec_text
+from competition.errors import SpecError
+from competition.files import atomic_open
+from competition.schema import FILE as SCHEMA
+from competition.spec import SPECS, Spec
+from competition.strict_yaml import build, parse_yaml
+
+
+def new(slug: str, data: Path, out: Path | None) -> None:
+    """Write the draft, say what the files do not tell, and what to do next.
+
+    Raises SpecError when the file exists or the slug is none, DataError when the folder holds no contest with images.
+    """
+    out = out or SPECS / f"{slug}.yaml"
+    if out.exists():
+        raise SpecError(f"{out} exists. Remove it, or name another file: --out FILE")
+    guesses = draft(slug, data)
+    schema = SCHEMA.name if out.resolve().parent == SPECS else SCHEMA
+    text = spec_text(
+        [
+            f"yaml-language-server: $schema={schema}",
+            f"https://www.kaggle.com/competitions/{slug}",
+            "A draft, made by looking at the files. Each comment says what its line was seen from; GUESS: the files do "
+            "not tell.",
+        ],
+        guesses,
+    )
+    build(Spec, parse_yaml(text, str(out)), str(out))
+    with atomic_open(out) as file:
+        file.write(text)
+    print(f"{out}: a draft. These are guesses:")
+    for guess in guesses:
+        if not guess.sure:
+            value = "" if guess.value is None else f" {guess.value}"
+            print(f"  {guess.key}:{value}" + (f"  ({guess.seen})" if guess.seen else ""))
+    name = slug if out.parent == SPECS else out
+    print("Compare it with the contest's Data and Evaluation pages, then look at what the kit understands:")
+    print(f"  python -m competition check -c {name} --data {data}")
