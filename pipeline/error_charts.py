@@ -36,13 +36,13 @@ def error_axis(axis: Any, contest: Contest, findings: Findings) -> str:
     errors = findings.errors
     if isinstance(errors, ClassErrors) and errors.confusion is not None:
         _draw_confusion(axis, errors.confusion, contest.classes)
-        return "confusion of the nested predictions"
+        return "Confusion of the nested predictions"
     if isinstance(errors, NumberErrors):
         name, true, predicted = _numbers(contest, errors)[0]
         _draw_scatter(axis, true, predicted)
-        return f"nested predictions and truth{name}"
+        return f"Nested predictions and truth{name}"
     _draw_reliability(axis, findings.calibration, contest.spec.target.family == "labels")
-    return "can the nested predictions be believed?"
+    return "Can the nested predictions be believed?"
 
 
 def _numbers(contest: Contest, errors: NumberErrors) -> list[tuple[str, np.ndarray, np.ndarray]]:
