@@ -69,7 +69,7 @@ def _dicom(image: np.ndarray, pixels: Pixels) -> bytes:
         from pydicom.dataset import FileDataset, FileMetaDataset
         from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
     except ImportError as error:
-        raise DataError("DICOM images need pydicom: pip install pydicom") from error
+        raise DataError("DICOM images need pydicom: pip install -r requirements-dicom.txt") from error
 
     centre, width = pixels.window or (2048.0, 4096.0)
     grey = image.mean(axis=2) / 255 * width
