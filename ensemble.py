@@ -64,6 +64,8 @@ def main() -> None:
     charts = draw_charts(contest, ensemble, findings)
     report = write_report(contest, ensemble, rows, findings, charts, folder)
     print(f"{folder / 'submission.csv'}: expect about {ensemble.honest.score:.4f} {contest.metric.name} (nested OOF)")
+    if findings.place is not None:
+        print(f"with that score: {findings.place} (indicative: the teams were scored on other rows)")
     print(f"report: {report}")
     mode, reason = resolve_mode(args.wandb)
     print(reason)

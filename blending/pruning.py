@@ -5,7 +5,9 @@ import numpy as np
 from blending.convex import ENOUGH, least_log_loss, least_squares
 from blending.truth import Truth
 
-DUPLICATE = 1e-3  # mean absolute difference of two members' reduced predictions below which one of them is redundant
+# Mean absolute difference of two members' reduced predictions below which one of them is redundant; of values, in
+# standard deviations of the truth.
+DUPLICATE = 1e-3
 
 
 def class_prior_loss(truth: Truth) -> float:
@@ -27,12 +29,12 @@ def useless(reduced: np.ndarray, truth: Truth) -> list[int]:
 
 def duplicates(reduced: np.ndarray, truth: Truth) -> dict[int, int]:
     """Members that say almost the same as a better one, each with that one. `reduced`: (M, N, K)."""
-    some = _sample(reduced)
+    some, near = _sample(reduced), DUPLICATE * (truth.y.std() if truth.kind == "values" else 1)
     order = np.argsort([truth.reduced_losses(t).mean() for t in reduced], kind="stable")
     kept: list[int] = []
     found = {}
     for j in order:
-        twin = next((k for k in kept if np.abs(some[j] - some[k]).mean() < DUPLICATE), None)
+        twin = next((k for k in kept if np.abs(some[j] - some[k]).mean() < near), None)
         if twin is None:
             kept.append(int(j))
         else:

@@ -139,8 +139,9 @@ def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split, op
     uncapped = None
     if options.cap is not None and options.cap < len(members):
         free, _ = _fit(library, options.method, None)
-        free_parts = combine(free.nested_blends, library.read, truth.kind)
-        uncapped = score(_held_out(library, free_parts))
+        *free_partial, free_oof = combine([*free.nested_blends, free.blend], library.read, truth.kind)
+        free_decided = _decide(contest, library, free_partial, free_oof)
+        uncapped = score(_held_out(library, free_partial), free_decided.nested)
     return Ensemble(
         options=options,
         members=members,

@@ -1,7 +1,6 @@
 """An ensemble as text, for the terminal."""
 
-import numpy as np
-
+from blending.decisions import Decision
 from blending.pruning import useless
 from competition.contest import Contest
 from pipeline.ensemble import KNOWN_BEFORE, Ensemble
@@ -42,9 +41,17 @@ def evidence_lines(contest: Contest, ensemble: Ensemble) -> str:
     )
     lines = [f"nested {contest.spec.target.loss_name}: {nested}"]
     if ensemble.decision.kind != "most_probable":
-        lines.append(f"classes are decided by {ensemble.decision.kind}: {np.round(ensemble.decision.values, 3)}")
+        lines.append(f"classes are decided by {ensemble.decision.kind}: {decision_values(ensemble.decision)}")
     lines.append(
         f"nested against {best}: {evidence.gain:+.4f} {contest.metric.name}, 95 % {evidence.low:+.4f} to "
         f"{evidence.high:+.4f}, folds {evidence.signs}: {evidence.verdict}"
     )
     return "\n".join(lines)
+
+
+def decision_values(decision: Decision, most: int = 12) -> str:
+    """The numbers that a decision uses, or the first of them, and what it does with rows that have none."""
+    said = ", ".join(f"{value:.3g}" for value in decision.values[:most])
+    if len(decision.values) > most:
+        said += f", and {len(decision.values) - most:,} more"
+    return said + ("; the most probable class where that is none" if decision.fill else "")

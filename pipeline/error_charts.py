@@ -36,13 +36,13 @@ def error_axis(axis: Any, contest: Contest, findings: Findings) -> str:
     errors = findings.errors
     if isinstance(errors, ClassErrors) and errors.confusion is not None:
         _draw_confusion(axis, errors.confusion, contest.classes)
-        return "confusion of the nested predictions"
+        return "Confusion of the nested predictions"
     if isinstance(errors, NumberErrors):
         name, true, predicted = _numbers(contest, errors)[0]
         _draw_scatter(axis, true, predicted)
-        return f"nested predictions and truth{name}"
+        return f"Nested predictions and truth{name}"
     _draw_reliability(axis, findings.calibration, contest.spec.target.family == "labels")
-    return "can the nested predictions be believed?"
+    return "Can the nested predictions be believed?"
 
 
 def _numbers(contest: Contest, errors: NumberErrors) -> list[tuple[str, np.ndarray, np.ndarray]]:
@@ -164,17 +164,16 @@ def _scatter(k: int, name: str, true: np.ndarray, predicted: np.ndarray) -> Char
 
 def _bias(k: int, name: str, true: np.ndarray, predicted: np.ndarray) -> Chart:
     bias = bias_by_prediction(true, predicted)
-    figure = new_figure(WIDTH, 3.2)
+    figure = new_figure(WIDTH, 3.9)
     axis = figure.subplots()
     axis.axhline(0, color=INK, alpha=FAINT, linewidth=1, linestyle=(0, (4, 3)))
     axis.fill_between(bias.predicted, bias.low, bias.high, color=GOOD, alpha=0.18, linewidth=0)
     axis.plot(bias.predicted, bias.error, "o-", color=GOOD, markersize=5, linewidth=1.4)
     axis.locator_params(nbins=6)
     finish(axis, "predicted", "predicted − true")
-    off = f"{(predicted.astype(np.float64) - true).mean():+.4g}".replace("-", "−")
     fewest, most = int(bias.rows.min()), int(bias.rows.max())
     note = (
         f"Mean error of {len(bias.rows)} bins of {fewest:,}{f' to {most:,}' if most > fewest else ''} predictions, and "
-        f"the band of the middle 80 %. Above the dashed line it says too much. On average it is off by {off}."
+        f"the band of the middle 80 %. Above the dashed line it says too much."
     )
-    return Chart(f"bias-{k}", f"Can its numbers be believed{name}?", note, f"Errors by prediction. {note}", figure)
+    return Chart(f"bias-{k}", f"Errors by prediction{name}", note, f"Line chart. {note}", figure)

@@ -8,10 +8,10 @@ from competition.tables import Rows
 EXAMPLES = 6  # of a group
 STEPS = 6  # groups of numbers, from the least to the greatest
 HEADINGS: dict[Family, str] = {
-    "classes": "training images by class",
-    "labels": "training images by class that they have",
-    "shares": "training images by their largest share",
-    "values": "training images from the least to the greatest {name}",
+    "classes": "Training images by class",
+    "labels": "Training images by class that they have",
+    "shares": "Training images by their largest share",
+    "values": "Training images from the least to the greatest {name}",
 }
 
 

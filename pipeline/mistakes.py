@@ -22,7 +22,7 @@ TITLES: dict[Family, str] = {  # what the worst ones are called
 
 @dataclass(frozen=True)
 class Answer:
-    """A class or a number, and in a note the probability or share that the class was given."""
+    """A class or a number, and in a note the probability or share that the class was given, or has."""
 
     what: str
     note: str = ""
@@ -90,7 +90,7 @@ def _wrong_labels(rows: Rows, p: np.ndarray, classes: tuple[str, ...], predicted
             str(rows.ids[i]),
             rows.picture(i),
             Answer(classes[k] if rows.labels[i, k] else f"no {classes[k]}"),
-            Answer(classes[k], f"{p[i, k]:.1%}"),
+            Answer(f"no {classes[k]}" if rows.labels[i, k] else classes[k], f"p = {p[i, k]:.1%}"),
         )
         for i, k in zip(order, worst[order], strict=True)
         if sure[i, k] >= 0

@@ -30,7 +30,7 @@ def draw_overview(contest: Contest, ensemble: Ensemble, rows: Rows, findings: Fi
     top, bottom = right.subplots(2, 1, height_ratios=(2.2, 1))
     title = error_axis(top, contest, findings)
     weight_bars(bottom, ensemble)
-    for axis, said in ((top, title), (bottom, "weights")):
+    for axis, said in ((top, title), (bottom, "Weights")):
         axis.set_title(said, fontsize=10, loc="left", color=INK, parse_math=False)
     title = (
         f"{contest.spec.title}: expected {contest.metric.name} {ensemble.honest.score:.4f} (nested), "

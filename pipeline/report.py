@@ -10,6 +10,7 @@ from competition.medals import MEDALS
 from competition.tables import Rows
 from pipeline.drawing import Chart
 from pipeline.ensemble import Ensemble
+from pipeline.ensemble_text import decision_values
 from pipeline.examples import examples, heading
 from pipeline.findings import Findings
 from pipeline.overview import draw_overview
@@ -44,9 +45,10 @@ def write_report(
     """
     with atomic_open(folder / "overview.png", "wb") as file:
         file.write(draw_overview(contest, ensemble, rows, findings))
+    wrong = "Mistakes" if contest.spec.target.family in ("classes", "labels") else "Errors"
     sections = {
         "Runs": runs_section(contest, ensemble, charts),
-        "Mistakes": errors_section(contest, findings, charts),
+        wrong: errors_section(contest, findings, charts),
         "Trust": trust_section(contest, findings, charts, folder.name),
         "Members": members_section(contest, ensemble, findings, charts),
         "Examples": _examples(contest, rows),
@@ -137,10 +139,8 @@ def _facts(contest: Contest, ensemble: Ensemble, findings: Findings) -> list[tup
         ),
     ]
     if ensemble.decision.kind != "most_probable":
-        kind, values = ensemble.decision.kind, ensemble.decision.values
-        shown = ", ".join(f"{value:.3g}" for value in values[:CLASSES])
-        more = f", and {len(values) - CLASSES} more" if len(values) > CLASSES else ""
-        facts.append(("classes are decided by", f"{kind}: {WORDS[kind]} ({shown}{more})"))
+        kind, values = ensemble.decision.kind, decision_values(ensemble.decision)
+        facts.append(("classes are decided by", f"{kind}: {WORDS[kind]} ({values})"))
     if ensemble.uncapped is not None:
         price = metric.gain(ensemble.uncapped.score, ensemble.honest.score)
         more = ensemble.honest.loss - ensemble.uncapped.loss
@@ -169,13 +169,11 @@ def _examples(contest: Contest, rows: Rows) -> Html:
         )
         for name, some in shown
     ]
-    more = len(classes) - len(shown)
-    note = (
-        [element("p", f"The other {more} classes are not shown.", class_="soft")] if more and family != "values" else []
-    )
+    more = 0 if family == "values" else len(classes) - len(shown)
+    note = [element("p", f"The other {more:,} classes are not shown.", class_="soft")] if more else []
     return joined(
         [
-            element("p", f"{heading(classes, family).capitalize()}.", class_="soft"),
+            element("p", f"{heading(classes, family)}.", class_="soft"),
             element("div", joined(blocks), class_="classes"),
             *note,
         ]

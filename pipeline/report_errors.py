@@ -14,7 +14,7 @@ from pipeline.page import Html, breakable, element, figure, figures, joined, pic
 NUMBERS = 40  # in the table
 LEGEND = {
     "classes": "predicted class, true class, their probabilities",
-    "labels": "a class that is not there, or one that was missed, and its probability",
+    "labels": "a class that is not there, or one that was missed; p is what it was given",
     "shares": "the class that is furthest off, and its shares",
     "values": "predicted and true",
 }
@@ -117,11 +117,11 @@ def _of_numbers(errors: NumberErrors, names: tuple[str, ...], family: str, chart
     )
     if len(lines) < len(names):
         note += f" The other {len(names) - len(lines):,} are not listed."
-    scatter = [name for name in charts if name.startswith("scatter")]
+    drawn = [name for name in charts if name.startswith(("scatter", "bias"))]
     return [
         table("Errors", head, lines),
         element("p", note, class_="soft"),
-        figures(charts, *scatter),
+        figures(charts, *drawn),
     ]
 
 
