@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from competition.images import Picture, read_image
+from competition.images import Picture, show_image
 from competition.spec_parts import Family
 from competition.tables import Rows
 
@@ -117,7 +117,7 @@ def read_mistakes(mistakes: list[Mistake]) -> list[np.ndarray]:
 
     Raises DataError when an image cannot be read.
     """
-    images = [shrunk(read_image(mistake.picture)) for mistake in mistakes]
+    images = [shrunk(show_image(mistake.picture)) for mistake in mistakes]
     height, width = (max((image.shape[axis] for image in images), default=0) for axis in (0, 1))
     return [_centred(image, height, width) for image in images]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from competition.contest import Contest
-from competition.images import read_images
+from competition.images import show_images
 from competition.tables import Rows
 from pipeline.charts import weight_bars
 from pipeline.drawing import INK, new_figure, png
@@ -42,7 +42,7 @@ def draw_overview(contest: Contest, ensemble: Ensemble, rows: Rows, findings: Fi
 
 def _draw_examples(axis: Any, rows: Rows, shown: list[tuple[str, np.ndarray]], title: str) -> None:
     """All in one image: an axis for each would take seconds."""
-    images = read_images([rows.picture(i) for _, some in shown for i in some])
+    images = show_images([rows.picture(i) for _, some in shown for i in some])
     step = TILE + GAP
     ground = np.full((len(shown) * step, EXAMPLES * step, 3), 255, np.uint8)
     for k, (_, some) in enumerate(shown):

@@ -5,7 +5,7 @@ from pathlib import Path
 from blending.evidence import FEW_ROWS
 from competition.contest import Contest
 from competition.files import atomic_open
-from competition.images import read_images
+from competition.images import show_images
 from competition.medals import MEDALS
 from competition.tables import Rows
 from pipeline.drawing import Chart
@@ -158,7 +158,7 @@ def _facts(contest: Contest, ensemble: Ensemble, findings: Findings) -> list[tup
 def _examples(contest: Contest, rows: Rows) -> Html:
     classes, family = contest.classes, contest.spec.target.family
     shown = examples(rows, classes, family, CLASSES)
-    images = read_images([rows.picture(i) for _, some in shown for i in some])
+    images = show_images([rows.picture(i) for _, some in shown for i in some])
     blocks = [
         element(
             "div",
