@@ -130,6 +130,14 @@ class Pixels(Strict):
     range: tuple[float, float] | None = None
     window: tuple[float, float] | None = None
 
+    @model_validator(mode="after")
+    def _least_and_greatest(self) -> "Pixels":
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range is [least, greatest], not {list(self.range)}")
+        if self.window is not None and self.window[1] <= 0:
+            raise ValueError(f"window is [centre, width], and a width of {self.window[1]:g} shows nothing")
+        return self
+
 
 Family = Literal["classes", "labels", "shares", "values"]
 

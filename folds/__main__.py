@@ -43,7 +43,7 @@ def main() -> None:
     for line in leak_report(rows.ids, split.fold, rows.labels, prints, rows.row_of, rows.groups, others):
         print(line)
     if near is not None:
-        for line in near_report(rows.ids, rows.labels, near, rows.row_of):
+        for line in near_report(rows.ids, rows.labels, split.fold, near, rows.row_of):
             print(line)
     print(f"{contest.folds_file}: {len(rows)} rows, {split.n} folds, sha256 {split.sha256[:12]}")
 

@@ -41,21 +41,26 @@ def near_clusters(hashes: np.ndarray, distance: int) -> np.ndarray:
 
 
 def near_report(
-    ids: np.ndarray, labels: np.ndarray, cluster: np.ndarray, row_of: np.ndarray, shown: int = 5
+    ids: np.ndarray, labels: np.ndarray, fold: np.ndarray, cluster: np.ndarray, row_of: np.ndarray, shown: int = 5
 ) -> list[str]:
-    """Lines on rows that share nearly equal images: how many clusters, how many disagree on the label, the largest.
+    """Lines on rows that share nearly equal images: how many clusters, how many disagree on label or fold, the largest.
 
     Args:
-        ids, labels: (N, …) of the rows. cluster, row_of: (V,) of `near_clusters`, and the row of every image.
+        ids, labels, fold: (N, …) of the rows. cluster, row_of: (V,) of `near_clusters`, and the row of every image.
         shown: so many clusters are listed.
     """
     cluster, row = np.unique(np.stack([cluster, row_of]), axis=1)  # several images of one row count once
     size = np.bincount(cluster)
     _, label = np.unique(labels, axis=0, return_inverse=True)
-    differ = np.bincount(np.unique(np.stack([cluster, label.reshape(-1)[row]]), axis=1)[0]) > 1
+
+    def differ_in(value: np.ndarray) -> np.ndarray:
+        return np.bincount(np.unique(np.stack([cluster, value[row]]), axis=1)[0]) > 1
+
+    differ, straddling = differ_in(label.reshape(-1)), int(differ_in(fold).sum())
+    note = " WARNING: split again, or scores are too good" if straddling else ""
     lines = [
         f"clusters of nearly equal training images: {int((size > 1).sum())} ({int(size[size > 1].sum())} rows), "
-        f"with different labels: {int(differ.sum())}"
+        f"with different labels: {int(differ.sum())}, straddling folds: {straddling}{note}"
     ]
     for largest in np.argsort(-size, kind="stable")[:shown]:
         if size[largest] > 1:

@@ -182,12 +182,15 @@ def test_planes_are_chosen_and_laid_out(picture):
     assert shown.shape == (30, 20, 3) and np.abs(shown[:, :, 1] - planes.mean(axis=0)).max() <= 0.5
 
 
-def test_an_archive_of_one_array(tmp_path):
+def test_an_archive_of_one_array(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "one.npz", image=COLOUR)
     assert (read_image(Picture((tmp_path / "one.npz",))) == COLOUR).all()
     np.savez(tmp_path / "two.npz", a=COLOUR, b=COLOUR)
     with pytest.raises(DataError, match=r"two\.npz: an archive of a, b"):
         read_image(Picture((tmp_path / "two.npz",)))
+    monkeypatch.setattr("competition.decoders.arrays.LIMIT", 100)
+    with pytest.raises(DataError, match=r"one\.npz: \d+ bytes, unpacked, are too many"):
+        read_image(Picture((tmp_path / "one.npz",)))
 
 
 def test_many_images_of_one_array(picture):

@@ -95,10 +95,16 @@ def test_the_report_counts_rows_not_images():
     ids, labels = np.array([f"row{i}" for i in range(10)]), np.array([0] * 8 + [1, 1])
     row_of = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
     cluster = np.array([0, 0, 1, 2, 2, 3, 3, 3, 3, 3, 4])  # the two images of row 0 are no pair of rows
-    assert near_report(ids, labels, cluster, row_of) == [
-        "clusters of nearly equal training images: 2 (7 rows), with different labels: 1",
+    fold = np.array([0, 0, 1, 1, 2, 2, 2, 2, 2, 0])
+    assert near_report(ids, labels, fold, cluster, row_of) == [
+        "clusters of nearly equal training images: 2 (7 rows), with different labels: 1, straddling folds: 0",
         "  5 rows, different labels: row4, row5, row6, row7, row8",
         "  2 rows: row2, row3",
     ]
     columns = np.stack([labels, 1 - labels], axis=1)
-    assert near_report(ids, columns, cluster, row_of, shown=0)[0].endswith("different labels: 1")
+    assert near_report(ids, columns, fold, cluster, row_of, shown=0)[0].endswith(
+        "different labels: 1, straddling folds: 0"
+    )
+    fold[3] = 2
+    (first,) = near_report(ids, labels, fold, cluster, row_of, shown=0)
+    assert first.endswith("straddling folds: 1 WARNING: split again, or scores are too good")

@@ -106,7 +106,7 @@ def _dicom(path: Path) -> Header:
     try:
         import pydicom
     except ImportError as error:
-        raise DataError(f"{path} is a DICOM file: pip install 'pydicom>=3'") from error
+        raise DataError(f"{path} is a DICOM file: pip install -r requirements-dicom.txt") from error
     file = pydicom.dcmread(path, stop_before_pixels=True)
     colours = "grey" if file.get("SamplesPerPixel", 1) == 1 else "RGB"
     return Header(

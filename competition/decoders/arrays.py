@@ -10,6 +10,8 @@ import numpy as np
 from competition.decoders.headers import LIMIT
 from competition.errors import DataError
 
+WIDEST = 16  # bytes of a number
+
 
 def read_npy(path: Path, index: int | None) -> np.ndarray:
     """The array in a .npy file, or its image number `index`, as a read-only view of the file.
@@ -31,8 +33,12 @@ def read_npy(path: Path, index: int | None) -> np.ndarray:
 
 
 def read_npz(encoded: bytes, path: Path) -> np.ndarray:
-    """The only array of a .npz file. Raises DataError when it holds none, several, or is damaged."""
+    """The only array of a .npz file. Raises DataError when it holds none, several, too much, or is damaged."""
     try:
+        with zipfile.ZipFile(io.BytesIO(encoded)) as archive:
+            size = sum(member.file_size for member in archive.infolist())  # zipfile unpacks no more than that
+        if size > WIDEST * LIMIT:
+            raise DataError(f"{path}: {size} bytes, unpacked, are too many for one image")
         with np.load(io.BytesIO(encoded), allow_pickle=False) as archive:
             names = archive.files
             array = archive[names[0]] if len(names) == 1 else None
