@@ -188,7 +188,7 @@ def test_an_archive_of_one_array(tmp_path, monkeypatch):
     np.savez(tmp_path / "two.npz", a=COLOUR, b=COLOUR)
     with pytest.raises(DataError, match=r"two\.npz: an archive of a, b"):
         read_image(Picture((tmp_path / "two.npz",)))
-    monkeypatch.setattr("competition.decoders.arrays.LIMIT", 100)
+    monkeypatch.setattr("competition.decoders.arrays.LIMIT", 10)
     with pytest.raises(DataError, match=r"one\.npz: \d+ bytes, unpacked, are too many"):
         read_image(Picture((tmp_path / "one.npz",)))
 
