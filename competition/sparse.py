@@ -10,6 +10,7 @@ from scipy.sparse import csr_array, vstack
 
 MANY = 1000  # classes; up to so many, every probability is kept
 KEPT = 64  # of a row, where there are more
+AT_ONCE = 8192  # rows that are sorted together
 
 
 @dataclass(frozen=True)
@@ -61,13 +62,18 @@ class Sparse:
         """
         classes = np.full((len(self), k), -1)
         p = np.repeat(self.base[:, None], k, axis=1)
-        row = np.repeat(np.arange(len(self)), np.diff(self.excess.indptr))
-        order = np.lexsort((self.excess.indices, -self.excess.data, row))
-        place = np.arange(len(order)) - np.repeat(self.excess.indptr[:-1], np.diff(self.excess.indptr))
-        first = place < k
-        order, place, row = order[first], place[first], row[first]  # the rows' order is that of the matrix
-        classes[row, place] = self.excess.indices[order]
-        p[row, place] += self.excess.data[order]
+        for start in range(0, len(self), AT_ONCE):
+            rows = slice(start, min(start + AT_ONCE, len(self)))
+            first, last = self.excess.indptr[[rows.start, rows.stop]]
+            count = np.diff(self.excess.indptr[rows.start : rows.stop + 1])
+            # As a table, a line for each row: its classes are in order, so a stable sort leaves equal ones so.
+            taken = np.arange(count.max(initial=0)) < count[:, None]
+            value, name = np.full(taken.shape, -np.inf, np.float32), np.full(taken.shape, -1)
+            value[taken], name[taken] = self.excess.data[first:last], self.excess.indices[first:last]
+            order = np.argsort(-value, axis=1, kind="stable")[:, :k]
+            found = np.take_along_axis(value, order, axis=1)
+            classes[rows, : order.shape[1]] = np.take_along_axis(name, order, axis=1)
+            p[rows, : order.shape[1]] += np.where(np.isfinite(found), found, 0)
         return classes, p
 
     def argmax(self, axis: int = 1) -> np.ndarray:  # noqa: ARG002 - numpy's
