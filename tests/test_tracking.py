@@ -18,6 +18,7 @@ import pytest
 from local_wandb import LocalWandb, serving
 
 from competition.contest import Contest
+from competition.images import Picture
 from competition.tables import Rows, load_train
 from folds.store import Split, read_folds, write_folds
 from pipeline import tracking
@@ -263,7 +264,8 @@ def test_images_of_several_sizes_are_shown_whole_on_one_ground(tmp_path: Path) -
     sizes = [(20, 10), (10, 40), (1024, 256)]
     for i, size in enumerate(sizes):
         cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((*size, 3), 200, np.uint8))
-    rows = Rows(np.array(list("abc")), tuple(tmp_path / f"{i}.png" for i in range(3)), np.zeros(3, np.int64))
+    pictures = tuple(Picture((tmp_path / f"{i}.png",)) for i in range(3))
+    rows = Rows(np.array(list("abc")), pictures, np.arange(3), np.zeros(3, np.int64))
     probabilities = np.array([[0.1, 0.9, 0], [0.2, 0.8, 0], [0.3, 0.7, 0]])
     images = read_mistakes(worst_mistakes(rows, probabilities, CLASSES))
     assert [image.shape for image in images] == [(512, 128, 3)] * 3
