@@ -12,8 +12,7 @@ from typing import Any
 
 from competition import cli
 
-SIDE = 8  # pixels: of the images, the rest does not depend on them
-LOGITS = 2_000  # rows whose predictions are in memory at a time, as in training
+SIDE = 8  # pixels of the images: what is measured here does not depend on them
 
 
 def main() -> None:
@@ -37,18 +36,20 @@ def main() -> None:
 def _measure(folder: Path, rows: int, classes: int, members: int) -> list[dict[str, Any]]:
     """Seconds, and where it says something megabytes on disk, of every stage; memory is the most so far."""
     import numpy as np
+    import torch
+    from torch import nn
 
     from blending.methods import fit, open_library
     from blending.rules import combine
     from blending.truth import Truth
     from competition.images import fingerprints
-    from competition.sparse import Sparse, stacked
     from competition.submission import check_submission, write_submission
     from competition.tables import load_train
     from folds.split import assign_folds, clusters_of, strata_of
     from folds.store import read_folds, write_folds
     from pipeline.cache import decoded
-    from pipeline.config import Image
+    from pipeline.config import Image, load_recipe
+    from pipeline.predict import Normalise, predict
     from pipeline.store import Predictions, load_predictions
 
     stages: list[dict[str, Any]] = []
@@ -75,18 +76,22 @@ def _measure(folder: Path, rows: int, classes: int, members: int) -> list[dict[s
     cache = contest.runs / "cache"
     stage("decoded cache", lambda: decoded(train.images, Image(), cache, "train"), cache)
 
-    names, n = contest.classes, len(train)
-    store = folder / "store"
+    names, store = contest.classes, folder / "store"
 
-    def predict(j: int) -> None:
-        rng = np.random.default_rng(j)
-        parts = [_predictions(rng, train.labels[start : start + LOGITS], len(names)) for start in range(0, n, LOGITS)]
-        p = stacked(parts) if isinstance(parts[0], Sparse) else np.concatenate(parts)
+    def keep(p: Any, j: int) -> None:
         Predictions(train.ids, names, p, "none", train.labels).save(store / f"{j}.npz")
 
-    stage("predictions of one run, reduced and stored", lambda: predict(0), store)
-    for j in range(1, members):
-        predict(j)
+    pixels = decoded(train.images, Image(), cache, "train")
+    network, normalise = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE * 3, len(names))), Normalise((0.5,), (0.5,))
+    recipe, device = load_recipe("plain-cnn", ["precision=float32"]), torch.device("cpu")
+
+    def predict_all() -> Any:
+        return predict([network], normalise, pixels, recipe, device, labels=train.labels)
+
+    predicted = stage("a linear network's predictions of all rows", predict_all)
+    stage("predictions of one run, stored", lambda: keep(predicted, 0), store)
+    for j in range(members):
+        keep(_predictions(np.random.default_rng(j), train.labels, len(names)), j)
 
     def read(j: int) -> Any:
         return load_predictions(store / f"{j}.npz").probabilities
@@ -141,16 +146,19 @@ rules: {pretrained: true, predefined: true}
 
 
 def _predictions(rng: Any, labels: Any, classes: int) -> Any:
-    """What a network that is right now and then might predict, reduced as `predict` does."""
+    """Such as a network might make that is right now and then: the true class and as many others as are kept."""
     import numpy as np
 
-    from competition.sparse import MANY, greatest
+    from competition.sparse import KEPT, kept
 
-    logits = rng.standard_normal((len(labels), classes), dtype=np.float32) * 2
-    logits[np.arange(len(labels)), labels] += rng.normal(9, 4, len(labels))
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    return greatest(p) if classes > MANY else p
+    n, k = len(labels), min(KEPT, classes // 2)
+    others = rng.integers(0, classes, (n, 1)) + np.arange(1, k + 1) * (classes // (k + 1))
+    chosen = np.concatenate([labels[:, None], others % classes], axis=1)
+    chosen[:, 1:][chosen[:, 1:] == labels[:, None]] = -1
+    logits = rng.standard_normal((n, k + 1), dtype=np.float32) * 2
+    logits[:, 0] += rng.normal(3, 3, n)
+    p = np.exp(logits)
+    return kept(chosen, 0.98 * p / p.sum(axis=1, keepdims=True), classes)
 
 
 def _text(report: dict[str, Any]) -> str:

@@ -56,7 +56,7 @@ def read_source(contest: Contest, source: Source) -> Table:
         else:
             table = Table(read_csv(path, source.encoding), path)
     for column, pattern in source.parse.items():
-        table = _parsed(table, column, pattern)
+        table = _parsed(table, column, pattern, contest.spec.known_classes)
     return table
 
 
@@ -107,10 +107,11 @@ def _files(contest: Contest, source: Source) -> Table:
 FILE = "\0file"  # column of a files table that no contest can have
 
 
-def _parsed(table: Table, column: str, pattern: str) -> Table:
+def _parsed(table: Table, column: str, pattern: str, classes: tuple[str, ...]) -> Table:
     if column not in table.frame.columns:
         raise DataError(f"{table.path}: column {column!r}, which parse takes apart, is missing")
-    parts = capture(pattern, table.frame[column])
+    # Ids and class names may both hold what stands between them: {id}_{class} of a_b_c.
+    parts = capture(pattern, table.frame[column], {"class": classes} if classes else None)
     bad = parts.isna().any(axis=1)
     if bad.any():
         row = int(np.argmax(bad))

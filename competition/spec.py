@@ -93,6 +93,12 @@ class Spec(Strict):
         return tuple(source for source in (self.train, self.holdout, self.test) if source is not None)
 
     @property
+    def known_classes(self) -> tuple[str, ...]:
+        """The target's classes as far as the spec alone tells: declared, or the names of several label columns."""
+        columns = self.train.label_columns
+        return self.target.classes or (columns if len(columns) > 1 else ())
+
+    @property
     def merges(self) -> bool:
         """Whether lines with the same id make one row."""
         return self.views is not None or self.submission.row is not None or self.target.delimiter is not None

@@ -51,7 +51,10 @@ def made_up(slug: str, folder: Path) -> tuple[Contest, Path, Path]:
 
 @pytest.fixture
 def call(monkeypatch, capsys):
-    """Call a command in this process: thirty times five of their own would spend minutes on importing torch."""
+    """Call a command in this process, and in a hurry: thirty times five of their own would only import torch."""
+    monkeypatch.setattr("blending.evidence.RESAMPLES", 20)
+    monkeypatch.setattr("blending.evidence.WHOLE_RESAMPLES", 20)
+    monkeypatch.setattr("pipeline.mistakes.MOST", 6)
 
     def command(script: str, *arguments: object) -> str:
         monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])

@@ -423,8 +423,9 @@ def test_a_folder_without_a_contest_is_refused(tmp_path: Path, files: list[str],
 
 def test_names_of_any_letters_reach_the_draft_as_they_are(tmp_path: Path):
     data, kinds = tmp_path / "data", ['a "b": c', "# d, [e]", "no", "é\u2028f", "{g}\x85\x1b"]
-    draw(data, [f"train/{i}.png" for i in TRAIN])
-    write_csv(data / "train.csv", ["id", "weird: column #"], [(i, kinds[n % 5]) for n, i in enumerate(TRAIN)])
+    draw(data, [f"train/{i}.png" for i in TRAIN] + ["train/{id}*.png"])
+    header = ["id", "weird: column #", "{odd}[0]"]
+    write_csv(data / "train.csv", header, [(i, kinds[n % 5], f"{i}.png") for n, i in enumerate(TRAIN)])
     write_csv(data / "sample_submission.csv", ["id", "weird: column #"], [(TRAIN[0], kinds[0])])
     new("x", data, tmp_path / "draft.yaml")
     spec = load_spec(str(tmp_path / "draft.yaml"))

@@ -236,7 +236,8 @@ def test_a_file_that_is_cut_short_is_refused(picture, kind):
     read_image(picture(WHOLE[kind]))
     for share in (0, 0.02, 0.3, 0.6, 0.95):
         name = f"cut{share}"
-        with pytest.raises(DataError, match=f"{name}:"):
+        reason = "the image is empty or cut short" if kind in ("png", "jpg", "progressive") and share > 0.1 else ""
+        with pytest.raises(DataError, match=f"{name}: {reason}"):
             read_image(picture(WHOLE[kind][: int(share * len(WHOLE[kind]))], name))
 
 

@@ -47,12 +47,33 @@ def make_archive(folder: Path) -> None:
     (folder / "answers.csv").write_text(tables["answers"])
 
 
-def test_the_walkthrough_runs_as_printed(tmp_path):
-    kit = tmp_path / "kit"
+def make_kit(kit: Path) -> None:
+    """A copy of what a user has."""
     for name in ("competition", "folds", "blending", "models", "pipeline", "recipes"):
         shutil.copytree(ROOT / name, kit / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("train.py", "infer.py", "ensemble.py", "submit.sh", "requirements.txt"):
         shutil.copy(ROOT / name, kit / name)
+
+
+def run(kit: Path, commands: list[str], *before: str) -> str:
+    """Type the commands as a new user would, behind the command `before`; return what they print."""
+    (kit / "commands.sh").write_text("set -ex\n" + "\n".join(commands) + "\n")
+    home = kit / "home"
+    home.mkdir()
+    keep = {name: os.environ[name] for name in ("LANG", "SSL_CERT_FILE", "TMPDIR") if name in os.environ}
+    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
+    environment = keep | {"HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+    done = subprocess.run(
+        [*before, "bash", "commands.sh"], cwd=kit, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def test_the_walkthrough_runs_as_printed(tmp_path):
+    kit = tmp_path / "kit"
+    make_kit(kit)
     make_archive(kit)
     commands = [line + QUICK * line.startswith("python train.py") for line in block("walkthrough")]
     assert len(commands) == 12
@@ -60,22 +81,21 @@ def test_the_walkthrough_runs_as_printed(tmp_path):
     offline = [line for line in block("offline") if not line.startswith("wandb leet runs")]
     old = tuple(map(int, version("wandb").split(".")[:2])) < (0, 31)
     commands += [line for line in offline if not (old and "inspect" in line)]
-    (kit / "walkthrough.sh").write_text("set -ex\n" + "\n".join(commands) + "\n")
-
-    home = tmp_path / "home"
-    home.mkdir()
-    keep = {name: os.environ[name] for name in ("LANG", "SSL_CERT_FILE", "TMPDIR") if name in os.environ}
-    path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    environment = keep | {"HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
-    serve = "-m competition serve -c unibuc-deepfake --zip contest.zip --answers answers.csv -- bash walkthrough.sh"
-    done = subprocess.run(
-        [sys.executable, *serve.split()], cwd=kit, env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert re.search(r"accuracy +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", done.stdout)
+    serve = "-m competition serve -c unibuc-deepfake --zip contest.zip --answers answers.csv --"
+    printed = run(kit, commands, sys.executable, *serve.split())
+    assert re.search(r"accuracy +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", printed)
     assert (kit / "runs/unibuc-deepfake/compare.png").is_file()
     assert (kit / "runs/unibuc-deepfake/plain-cnn-s0/worst.png").is_file()
     ledger = (kit / "runs/unibuc-deepfake/ledger.csv").read_text()
     assert "complete" in ledger and "first blend" in ledger
     assert ledger.count("\n") == 3  # the submission and the notebook; the dry run left no row
+
+
+def test_a_contest_is_drafted_and_rehearsed_as_printed(tmp_path):
+    kit = tmp_path / "kit"
+    make_kit(kit)
+    like = "python -m competition fake -c aptos2019-blindness-detection --rows 30 --out data/my-contest"
+    printed = run(kit, ["python -m competition list", like, *block("draft"), *block("rehearsal")])
+    assert "siim-isic-melanoma-classification" in printed
+    assert (kit / "runs/my-contest/check.png").is_file()
+    assert re.search(r"micro_f1 +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", printed)

@@ -196,17 +196,17 @@ def test_lines_with_the_same_id_are_the_views_of_one_row(folder):
 
 
 def test_a_long_sample_submission_names_each_row_once(folder):
-    folder.touch("test/s1.png", "test/s2.png", "a.png", "b.png")
-    folder.write("t.csv", "id,C1,C2\na,1,0\nb,0,1\n")
-    folder.write("sample_submission.csv", "row,p\ns1_C1,0\ns1_C2,0\ns2_C1,0\ns2_C2,0\n")
+    folder.touch("test/s_1.png", "test/s_2.png", "a.png", "b.png")
+    folder.write("t.csv", "id,C1,C_2\na,1,0\nb,0,1\n")
+    folder.write("sample_submission.csv", "row,p\ns_1_C1,0\ns_1_C_2,0\ns_2_C1,0\ns_2_C_2,0\n")
     base = LABELS.replace('files: "test/{id}.png", id: id', "TEST").replace("id: id}", "id: row, row: ROW, column: p}")
-    test = 'table: sample_submission.csv, parse: {row: "{study}_{part}"}, id: study, images: "test/{study}.png"'
+    test = 'table: sample_submission.csv, parse: {row: "{study}_{class}"}, id: study, images: "test/{study}.png"'
     contest = folder.contest(
         base.replace("TEST", test).replace("ROW", '"{id}_{class}"'),
-        'train: {table: t.csv, id: id, images: "{id}.png", label: [C1, C2]}\n',
+        'train: {table: t.csv, id: id, images: "{id}.png", label: [C1, C_2]}\n',
     )
-    assert load_test(contest).ids.tolist() == ["s1", "s2"]
-    assert load_train(contest).labels.tolist() == [[1, 0], [0, 1]] and contest.classes == ("C1", "C2")
+    assert load_test(contest).ids.tolist() == ["s_1", "s_2"]
+    assert load_train(contest).labels.tolist() == [[1, 0], [0, 1]] and contest.classes == ("C1", "C_2")
 
 
 def test_labels_of_every_kind(folder):

@@ -28,7 +28,7 @@ def read_dicom(encoded: bytes, pixels: Pixels, where: str) -> np.ndarray:
         import pydicom
         from pydicom.pixels import apply_color_lut, apply_modality_lut, pixel_array
     except ImportError as error:
-        raise DataError(f"{where} is a DICOM file: pip install 'pydicom>=3'") from error
+        raise DataError(f"{where} is a DICOM file: pip install -r requirements-dicom.txt") from error
     try:
         file = pydicom.dcmread(io.BytesIO(encoded))
         _refuse_what_cannot_be_decoded(file, where)
@@ -51,7 +51,10 @@ def _refuse_what_cannot_be_decoded(file: Any, where: str) -> None:
     syntax = file.file_meta.TransferSyntaxUID
     if syntax.is_compressed and syntax.is_encapsulated and not get_decoder(syntax).is_available:
         needs = "; or ".join(get_decoder(syntax).missing_dependencies)
-        raise DataError(f"{where}: its pixels are stored as {syntax.name}; install a decoder of pydicom: {needs}")
+        raise DataError(
+            f"{where}: its pixels are stored as {syntax.name}, which takes a decoder: "
+            f"pip install -r requirements-dicom.txt (pydicom names: {needs})"
+        )
 
 
 def _windowed(values: np.ndarray, file: Any, pixels: Pixels, where: str) -> np.ndarray:

@@ -92,10 +92,7 @@ def tiff_tags(encoded: bytes) -> dict[int, int]:
 
 
 def cut_short(encoded: bytes) -> bool:
-    """Whether the end of a PNG or JPEG is missing: OpenCV decodes some to a picture with a grey or black rest.
-
-    It notices by itself that another file is incomplete.
-    """
+    """Whether the end of a PNG or JPEG is missing. OpenCV (4.11, 5.0) refuses such a file too, but does not say why."""
     match format_of(encoded):
         case "png":
             return b"IEND" not in encoded  # anywhere, because some programs append data of their own

@@ -78,13 +78,13 @@ def find_target(frame: pd.DataFrame, labels: Labels, sample: Sample | None) -> l
     count = values.nunique()
     if numbers.notna().all() and _is_quantity(numbers, sample):
         least, greatest = float(numbers.min()), float(numbers.max())
-        seen = f"{count} different numbers from {least:g} to {greatest:g}; if they are classes: kind: multiclass"
+        seen = f"{count:,} different numbers from {least:g} to {greatest:g}; if they are classes: kind: multiclass"
         bounds = Guess("target.range", [least, greatest], "of the training labels; or what the Data page says")
         return [Guess("target.kind", "regression", seen), *([bounds] if least < greatest else [])]
     if count == 2:
         return [Guess("target.kind", "binary", "two values"), _positive(values, sample)]
     steps = sorted(numbers.unique()) if numbers.notna().all() else []
-    seen = f"{count} values"
+    seen = f"{count:,} values"
     if 3 <= len(steps) <= 12 and steps == list(range(int(steps[0]), int(steps[0]) + len(steps))):
         seen += " in a row; if their order means something (grades of a disease): kind: ordinal"
     return [Guess("target.kind", "multiclass", seen), *_classes(values), *_negative(values, sample)]
@@ -138,9 +138,9 @@ def _classes(values: pd.Series) -> list[Guess]:
     names = sorted(counts.index, key=natural)
     rare = counts.index[-1]
     if len(names) > DECLARED:
-        seen = f"left out: all {len(names)} values of the column ({named(names)}), from {counts.max()} rows of "
+        seen = f"left out: all {len(names):,} values of the column ({named(names)}), from {counts.max():,} rows of "
         return [Guess("target.classes", None, f"{seen}{counts.index[0]!r} to {counts.min()} of {rare!r}")]
-    seen = f"{counts.max()} rows of {counts.index[0]!r} to {counts.min()} of {rare!r}"
+    seen = f"{counts.max():,} rows of {counts.index[0]!r} to {counts.min()} of {rare!r}"
     return [Guess("target.classes", names, seen)]
 
 
@@ -148,7 +148,7 @@ def _positive(values: pd.Series, sample: Sample | None) -> Guess:
     """Two classes, the positive one last."""
     names = sorted(values.unique(), key=natural)
     counts = values.value_counts()
-    seen = ", ".join(f"{counts[name]} rows of {name!r}" for name in names)
+    seen = ", ".join(f"{counts[name]:,} rows of {name!r}" for name in names)
     column = sample.columns[0].lower() if sample is not None else ""
     if (names[0].lower() in column and names[1].lower() not in column) or NO.fullmatch(names[1]):
         names.reverse()

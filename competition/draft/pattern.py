@@ -42,10 +42,13 @@ def find_images(tree: Tree, frame: pd.DataFrame, part: str) -> Images | None:
     Args:
         part: train, val or test; of two folders that fit, the one so called is taken.
     """
-    values = {column: set(frame[column]) for column in frame.columns if _names_something(frame[column])}
+    named = [column for column in frame.columns if columns_in(f"{{{column}}}") == [column]]  # no brackets in it
+    values = {column: set(frame[column]) for column in named if _names_something(frame[column])}
     keys = [column for column in values if len(values[column]) >= len(frame) / 10]
     seen: dict[str, Counter] = defaultdict(Counter)  # start of a pattern -> its ends -> files
     for file in tree.sample():
+        if set(file) & set("{}*"):
+            continue  # a pattern could not say so
         for start, end in set(_readings(file, keys, values)):
             seen[start][end] += 1
     likely = sorted(seen, key=lambda start: -seen[start].total())[:CANDIDATES]
@@ -123,8 +126,9 @@ def _readings(file: str, keys: list[str], values: dict[str, set[str]]) -> Iterat
     for key in keys:
         for depth, text in enumerate(folders):
             if not named and text in values[key]:
-                between = ["/".join(folders[depth + 1 :]), *(["/".join("*" * len(folders[depth + 1 :]))])]
-                for start, middle in product(_folders(folders[:depth], key, text, values), set(between)):
+                below = folders[depth + 1 :]
+                between = {"/".join(below), "/".join("*" * len(below))}
+                for start, middle in product(_folders(folders[:depth], key, text, values), between):
                     yield f"{start}{{{key}}}/{middle}{'/' if middle else ''}", stem + extension
 
 

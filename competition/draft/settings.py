@@ -73,7 +73,10 @@ def guess_folds(frame: pd.DataFrame, taken: set[str]) -> list[Guess]:
     counts = {column: frame[column].nunique() for column in frame.columns if column not in taken}
     for column, count in counts.items():
         if GROUPS.search(column) and 5 <= count < 0.95 * rows:
-            return [five, Guess("folds.group", column, f"{count} values in {rows} rows; those of one stay together")]
+            return [
+                five,
+                Guess("folds.group", column, f"{count:,} values in {rows:,} rows; those of one stay together"),
+            ]
     others = [column for column, count in counts.items() if rows / 50 < count < 0.8 * rows]
     if not others:
         return [five]

@@ -44,7 +44,7 @@ class Part:
                 found.append(Guess(f"{section}.shape", list(table.shape), f"lists of {side * side} numbers", False))
             return found
         images = self.images
-        seen = f"{images.found} of {images.asked} rows that were tried have it"
+        seen = f"{images.found:,} of {images.asked:,} rows that were tried have it"
         if images.others:
             seen += f"; {' and '.join(images.others)} would fit as well"
         patterns = images.patterns[0] if len(images.patterns) == 1 else list(images.patterns)
@@ -80,7 +80,7 @@ def test_id(part: Part, sample: Sample | None) -> Guess:
         wanted = set(sample.rows)
         for column in sorted(frame.columns, key=lambda column: column != sample.id):
             if set(frame[column]) == wanted:
-                return Guess("", column, f"the {len(wanted)} ids of {sample.table.name}")
+                return Guess("", column, f"the {len(wanted):,} ids of {sample.table.name}")
     columns = [column for column in frame.columns if frame[column].is_unique]
     best = next((column for column in part.images.columns if column in columns), None) if part.images else None
     where = f"ids of {sample.table.name}" if sample is not None else "ids of the sample submission"
@@ -110,7 +110,7 @@ def train_id(part: Part, test: Part | None, ident: str | None, sample: Sample | 
 
 def _uniqueness(column: pd.Series) -> str:
     distinct = column.nunique()
-    return "unique in every row" if distinct == len(column) else f"{distinct} of them in {len(column)} rows"
+    return "unique in every row" if distinct == len(column) else f"{distinct:,} of them in {len(column):,} rows"
 
 
 def _role(table: Found) -> str:

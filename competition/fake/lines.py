@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from competition.patterns import columns_in, fill
 from competition.spec import Spec
 from competition.spec_parts import Source
 
-EXTENSION = ".jpg"  # of images whose extension the spec leaves open
+USUAL = ".jpg"  # of images whose extension the spec leaves open
 ROWS_PER_GROUP = 2
 LINES_PER_ROW = 2  # where the lines that share their id are the views of a row
 
@@ -54,7 +55,7 @@ def draw_lines(spec: Spec, part: str, source: Source, truth: Truth) -> Lines:
             frame[column] = [_text(part, column, number) for number in numbers]
     for column in _with_extension(source):
         folder = "images/" if column not in in_id and (source.table or "").endswith(".json") else ""
-        frame[column] = folder + frame[column] + EXTENSION
+        frame[column] = folder + frame[column] + _extension(spec)
     for column, pattern in source.parse.items():
         frame[column] = fill(pattern, frame, part)
     ids, files = fill(source.id, frame, part).to_numpy(dtype=str), _files(spec, source, frame)
@@ -85,13 +86,19 @@ def _with_extension(source: Source) -> set[str]:
     return found
 
 
+def _extension(spec: Spec) -> str:
+    """What image names end in where a pattern does not say so: what another of the spec's patterns says."""
+    said = [PurePosixPath(pattern).suffix for source in spec.sources for pattern in source.patterns]
+    return next((suffix for suffix in said if suffix[1:].isalnum()), USUAL)
+
+
 def _files(spec: Spec, source: Source, frame: pd.DataFrame) -> list[list[str]]:
     several = 1 + (spec.views.take or 2) if spec.views else 1  # for a *: one more than is taken
     patterns = [*([source.files] if source.files else []), *source.patterns]
     columns = []
     for pattern in dict.fromkeys(patterns):
         stem = pattern.removesuffix(".*")
-        path = fill(stem, frame, source.name) + (EXTENSION if stem != pattern else "")
+        path = fill(stem, frame, source.name) + (_extension(spec) if stem != pattern else "")
         numbers = range(1, several + 1) if "*" in stem else [0]
         columns += [path.str.replace("*", str(number), regex=False) for number in numbers]
     return [list(paths) for paths in zip(*columns, strict=True)]
