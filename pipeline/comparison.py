@@ -155,10 +155,11 @@ def ranked(records: list[Record]) -> list[Record]:
 def comparison_table(records: list[Record]) -> str:
     """One numbered line per run, in the given order. An unfinished run has no score, but its progress beside it."""
     width, of_score = _width(records), f"{records[0].metric.name}, mean ± sd"
-    wide = max(24, len(of_score) + 2)
+    of_loss = f"OOF {records[0].loss_name}"
+    wide, wide_loss = max(24, len(of_score) + 2), max(14, len(of_loss) + 2)
     lines = [
         f"{'':>3} {'run':<{width}}{'folds':>6}{'epochs':>8}{of_score:>{wide}}"
-        f"{'OOF ' + records[0].loss_name:>19}{'images/s':>10}{'minutes':>9}"
+        f"{of_loss:>{wide_loss}}{'images/s':>10}{'minutes':>9}"
     ]
     splits = {record.run.folds_sha256 for record in records}
     for number, record in enumerate(records, 1):
@@ -175,7 +176,7 @@ def comparison_table(records: list[Record]) -> str:
         ]
         folds = f"{len(record.results)}/{record.run.n_folds}"
         lines.append(
-            f"{number:>3} {record.run.name:<{width}}{folds:>6}{epochs:>8}{score:>{wide}}{loss:>19}"
+            f"{number:>3} {record.run.name:<{width}}{folds:>6}{epochs:>8}{score:>{wide}}{loss:>{wide_loss}}"
             f"{record.images_per_second:>10.0f}{record.minutes:>9.1f}  {'; '.join(notes)}".rstrip()
         )
     return "\n".join(lines)

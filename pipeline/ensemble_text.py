@@ -9,14 +9,16 @@ from pipeline.ensemble import KNOWN_BEFORE, Ensemble
 def runs_table(contest: Contest, ensemble: Ensemble) -> str:
     """Every candidate with its scores, cost and weight, least loss first; then the blend. As text."""
     metric, loss, family = contest.metric.name, contest.spec.target.loss_name, contest.spec.target.family
-    wide = max(10, len(metric) + 2)
+    wide, wide_loss = max(10, len(metric) + 2), max(10, len(loss) + 2)
     width = max(24, *(len(member.name) for member in ensemble.members)) + 2
-    lines = [f"{'run':<{width}}{metric:>{wide}}{'sd':>8}{loss:>15}{'images/s':>10}{'minutes':>9}{'weight ± sd':>15}"]
+    lines = [
+        f"{'run':<{width}}{metric:>{wide}}{'sd':>8}{loss:>{wide_loss}}{'images/s':>10}{'minutes':>9}{'weight ± sd':>15}"
+    ]
     for j in ensemble.ranking:
         member, score = ensemble.members[j], ensemble.single[j]
         weight = f"{ensemble.weights[j]:.3f} ± {ensemble.fitted.spread[j]:.3f}"
         lines.append(
-            f"{member.name:<{width}}{score.score:>{wide}.4f}{member.spread:>8.4f}{score.loss:>15.4f}"
+            f"{member.name:<{width}}{score.score:>{wide}.4f}{member.spread:>8.4f}{score.loss:>{wide_loss}.4f}"
             f"{member.images_per_second:>10.0f}{member.minutes:>9.1f}{weight:>15}"
             + ("  selected on OOF: too good" if member.selected_on_oof else "")
         )
@@ -29,7 +31,7 @@ def runs_table(contest: Contest, ensemble: Ensemble) -> str:
     if ensemble.uncapped is not None:
         scores.append(("nested, without the cap", ensemble.uncapped))
     for title, score in scores:
-        lines.append(f"{title:<{width}}{score.score:>{wide}.4f}{'':>8}{score.loss:>15.4f}")
+        lines.append(f"{title:<{width}}{score.score:>{wide}.4f}{'':>8}{score.loss:>{wide_loss}.4f}")
     return "\n".join(lines)
 
 

@@ -23,17 +23,18 @@ def fold_table(contest: Contest, run: Run) -> str:
     if not results:
         return f"{run.name}: no fold is finished"
     metric = next(iter(results.values()))["metric"]
-    wide = max(12, len(metric) + 2)
-    lines = [f"{'fold':>6}{metric:>{wide}}{contest.spec.target.loss_name:>15}{'images/s':>12}{'minutes':>12}"]
+    loss = contest.spec.target.loss_name
+    wide, wide_loss = max(12, len(metric) + 2), max(12, len(loss) + 2)
+    lines = [f"{'fold':>6}{metric:>{wide}}{loss:>{wide_loss}}{'images/s':>12}{'minutes':>12}"]
     for number, result in results.items():
         lines.append(
-            f"{number:>6}{result['score']:>{wide}.4f}{result['loss']:>15.4f}"
+            f"{number:>6}{result['score']:>{wide}.4f}{result['loss']:>{wide_loss}.4f}"
             f"{result['images_per_second']:>12.0f}{result['seconds'] / 60:>12.1f}"
         )
     scores, losses = (np.array([result[key] for result in results.values()]) for key in ("score", "loss"))
-    lines.append(f"{'mean':>6}{scores.mean():>{wide}.4f}{losses.mean():>15.4f}")
+    lines.append(f"{'mean':>6}{scores.mean():>{wide}.4f}{losses.mean():>{wide_loss}.4f}")
     if len(scores) > 1:
-        lines.append(f"{'sd':>6}{scores.std(ddof=1):>{wide}.4f}{losses.std(ddof=1):>15.4f}")
+        lines.append(f"{'sd':>6}{scores.std(ddof=1):>{wide}.4f}{losses.std(ddof=1):>{wide_loss}.4f}")
     if run.selected_on_oof:
         lines.append("selected on OOF: each fold's best epoch was chosen on that fold, so these scores are too good")
     return "\n".join(lines)
