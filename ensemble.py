@@ -26,7 +26,7 @@ def main() -> None:
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
 
-    from competition.tables import load_train
+    from competition.rows.tables import load_train
     from folds.store import read_folds
     from pipeline.charts import draw_charts
     from pipeline.ensemble import Options, fit_ensemble

@@ -15,7 +15,7 @@ def main() -> None:
     args = parser.parse_args()
 
     # Imported here, because torch takes seconds and --help should not.
-    from competition.tables import load_holdout, load_test
+    from competition.rows.tables import load_holdout, load_test
     from pipeline.inference import predict_run
     from pipeline.run import contest_of, find_run, open_run
 

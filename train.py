@@ -25,7 +25,7 @@ def main() -> None:
     args = parser.parse_args()
 
     # Imported here, because torch takes seconds and --help should not.
-    from competition.tables import load_train
+    from competition.rows.tables import load_train
     from folds.store import read_folds
     from pipeline.augment import Augmentation
     from pipeline.cache import decoded

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 
 from benchmarks.machine import describe, multiplication_flops, synchronize
-from competition.tables import Rows
+from competition.rows.tables import Rows
 from pipeline.augment import Augmentation
 from pipeline.batches import AHEAD, TrainingBatches
 from pipeline.cache import decoded

@@ -23,7 +23,7 @@ def main() -> None:
     from benchmarks.machine import describe_lines
     from benchmarks.predictors import PREDICTORS, Job
     from benchmarks.processes import contenders, interleaved, ratio, spread
-    from competition.tables import load_test
+    from competition.rows.tables import load_test
     from pipeline.cache import decoded
     from pipeline.config import load_recipe
 

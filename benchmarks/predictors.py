@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import transforms
 
 from benchmarks.machine import describe, synchronize
-from competition.tables import Rows
+from competition.rows.tables import Rows
 from pipeline.cache import decoded
 from pipeline.config import Recipe
 from pipeline.device import autocast, prepare_device

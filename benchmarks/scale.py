@@ -43,8 +43,8 @@ def _measure(folder: Path, rows: int, classes: int, members: int) -> list[dict[s
     from blending.rules import combine
     from blending.truth import Truth
     from competition.images import fingerprints
-    from competition.submission import check_submission, write_submission
-    from competition.tables import load_train
+    from competition.rows.tables import load_train
+    from competition.submissions.file import check_submission, write_submission
     from folds.split import assign_folds, clusters_of, strata_of
     from folds.store import read_folds, write_folds
     from pipeline.cache import decoded

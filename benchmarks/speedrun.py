@@ -65,8 +65,8 @@ def _speedrun(args: argparse.Namespace) -> dict[str, Any]:
 
     from competition.errors import SpecError
     from competition.metrics import create_metric
+    from competition.rows.tables import Rows, load_test, load_train
     from competition.spec_parts import MetricSpec
-    from competition.tables import Rows, load_test, load_train
     from folds.store import Split
     from pipeline.augment import Augmentation
     from pipeline.cache import decoded
@@ -155,7 +155,7 @@ def _answers(path: Path, spec: Any, ids: Any) -> Any:
     import pandas as pd
 
     from competition.errors import DataError
-    from competition.tables import read_ids, read_table
+    from competition.rows.tables import read_ids, read_table
 
     table = read_table(path, [spec.test.id, spec.train.label])
     position = pd.Index(read_ids(path, table, spec.test.id)).get_indexer(ids)

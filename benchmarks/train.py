@@ -20,7 +20,7 @@ def main() -> None:
     from benchmarks.contenders import Job
     from benchmarks.host import load_average
     from benchmarks.machine import describe_lines
-    from competition.tables import load_train
+    from competition.rows.tables import load_train
     from pipeline.cache import decoded
     from pipeline.config import load_recipe
 

@@ -155,7 +155,7 @@ def _schema(_: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from competition.check import check
+    from competition.checks.check import check
 
     check(contest_of(args))
 

@@ -27,7 +27,7 @@ class Contest:
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The target's classes: declared by the spec, or discovered in the training table. Raises as `load_train`."""
-        from competition.tables import discover_classes  # which needs this module
+        from competition.rows.tables import discover_classes  # which needs this module
 
         return self.spec.target.classes or discover_classes(self)
 

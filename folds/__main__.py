@@ -12,7 +12,7 @@ def main() -> None:
 
     from competition.hashes import prints_and_hashes
     from competition.images import fingerprints
-    from competition.tables import load_holdout, load_test, load_train
+    from competition.rows.tables import load_holdout, load_test, load_train
     from folds.near import near_clusters, near_report
     from folds.report import fold_table, leak_report, rare_report, refuse_leaks
     from folds.split import assign_folds, clusters_of, strata_of

@@ -8,7 +8,7 @@ import pandas as pd
 from competition.contest import Contest
 from competition.errors import DataError
 from competition.files import atomic_open, sha256_of
-from competition.tables import Rows, read_ids, read_table
+from competition.rows.tables import Rows, read_ids, read_table
 
 
 @dataclass(frozen=True)

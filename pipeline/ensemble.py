@@ -14,8 +14,8 @@ from blending.rules import Read, combine
 from blending.truth import Truth, truth_of
 from competition.contest import Contest
 from competition.errors import SpecError
+from competition.rows.tables import Rows
 from competition.sparse import KEPT, MANY, Sparse, stacked
-from competition.tables import Rows
 from folds.store import Split
 from pipeline.members import Member, candidates
 from pipeline.run import Run

@@ -11,8 +11,8 @@ from blending.rules import Blend, combine
 from competition.contest import Contest
 from competition.errors import DataError
 from competition.files import atomic_open
-from competition.submission import write_submission
-from competition.tables import Rows, load_test
+from competition.rows.tables import Rows, load_test
+from competition.submissions.file import write_submission
 from folds.store import Split
 from pipeline.ensemble import Ensemble
 from pipeline.members import Member

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from competition.rows.tables import Rows
 from competition.spec_parts import Family
-from competition.tables import Rows
 
 EXAMPLES = 6  # of a group
 STEPS = 6  # groups of numbers, from the least to the greatest

@@ -10,7 +10,7 @@ from blending.methods import Library
 from competition.contest import Contest
 from competition.kaggle.ledger import Entry, read_ledger
 from competition.medals import Place, standing_of
-from competition.tables import Rows
+from competition.rows.tables import Rows
 from pipeline.calibration import Calibration, calibration_of_classes, calibration_of_labels
 from pipeline.class_errors import ClassErrors, class_errors
 from pipeline.ensemble import Ensemble

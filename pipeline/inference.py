@@ -5,7 +5,7 @@ import time
 import torch
 
 from competition.contest import Contest
-from competition.tables import Rows
+from competition.rows.tables import Rows
 from pipeline.cache import decoded
 from pipeline.checkpoint import load_weights
 from pipeline.device import prepare_device

@@ -12,9 +12,9 @@ from blending.truth import truth_of
 from competition.errors import DataError
 from competition.interrupt import Termination
 from competition.metrics import Metric
+from competition.rows.tables import Rows
 from competition.sparse import Sparse
 from competition.spec_parts import Target, Views
-from competition.tables import Rows
 from folds.store import Split
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from competition.rows.tables import Rows
 from competition.sparse import Sparse, weighted_sum
-from competition.tables import Rows
 from folds.store import Split
 from pipeline.run import Run
 

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from competition.images import Picture, show_image
+from competition.rows.tables import Rows
 from competition.spec_parts import Family
-from competition.tables import Rows
 
 SMALL = 128  # pixels: images below are enlarged as they are, not smoothed
 SIDE = 512  # pixels: larger images are shown smaller, so that two dozen of them are quickly drawn and uploaded

@@ -7,7 +7,7 @@ import numpy as np
 
 from competition.contest import Contest
 from competition.images import show_images
-from competition.tables import Rows
+from competition.rows.tables import Rows
 from pipeline.charts import weight_bars
 from pipeline.drawing import INK, new_figure, png
 from pipeline.ensemble import Ensemble

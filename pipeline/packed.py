@@ -11,9 +11,9 @@ import numpy as np
 from blending.rules import combine
 from blending.truth import kind_of
 from competition.contest import Contest
+from competition.rows.tables import load_test
 from competition.spec import load_spec
-from competition.submission import write_submission
-from competition.tables import load_test
+from competition.submissions.file import write_submission
 from pipeline.ensemble_folder import read_blend
 from pipeline.inference import predict_rows
 from pipeline.members import mean_of

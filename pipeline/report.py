@@ -7,7 +7,7 @@ from competition.contest import Contest
 from competition.files import atomic_open
 from competition.images import show_images
 from competition.medals import MEDALS
-from competition.tables import Rows
+from competition.rows.tables import Rows
 from pipeline.drawing import Chart
 from pipeline.ensemble import Ensemble
 from pipeline.ensemble_text import decision_values

@@ -19,8 +19,8 @@ import yaml
 from competition.contest import Contest, open_contest
 from competition.errors import DataError, SpecError
 from competition.files import atomic_open
+from competition.rows.tables import Rows
 from competition.strict_yaml import build, read_yaml
-from competition.tables import Rows
 from folds.store import Split
 from pipeline.config import Recipe
 from pipeline.store import Predictions, concatenate, load_predictions

@@ -8,7 +8,7 @@ import numpy as np
 from blending.truth import truth_of
 from competition.contest import Contest
 from competition.files import atomic_open
-from competition.tables import Rows
+from competition.rows.tables import Rows
 from folds.store import Split
 from pipeline.class_errors import MAPPED
 from pipeline.mistakes import TITLES, read_mistakes, worst_mistakes

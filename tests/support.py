@@ -10,8 +10,8 @@ import numpy as np
 import yaml
 
 from competition.contest import Contest, open_contest
+from competition.rows.tables import Rows, load_train
 from competition.strict_yaml import build
-from competition.tables import Rows, load_train
 from folds.store import Split, write_folds
 from pipeline.config import Recipe
 from pipeline.run import Run, create_run

@@ -13,12 +13,12 @@ from competition.contest import Contest, open_contest
 from competition.errors import DataError
 from competition.fake.contest import fake
 from competition.images import read_image, read_images
-from competition.sources import read_csv
+from competition.rows.sources import read_csv
+from competition.rows.tables import load_holdout, load_test, load_train
 from competition.spec import SPECS, load_spec
 from competition.stand_in.contest import LocalContest
 from competition.strict_yaml import read_yaml
-from competition.submission import check_submission, write_submission
-from competition.tables import load_holdout, load_test, load_train
+from competition.submissions.file import check_submission, write_submission
 
 ROOT = Path(__file__).parent.parent
 SLUGS = [path.stem for path in sorted(SPECS.glob("*.yaml"))]

@@ -175,3 +175,14 @@ def test_peers_return_the_weights_that_they_found():
         assert (weights >= 0).all() and weights.sum() == pytest.approx(1)
         assert least - 1e-6 <= -np.log(weights @ t).mean() < least + 2e-3
     assert "hillclimbers" not in peers(3)
+
+
+@pytest.mark.parametrize("classes", [20, 1200])
+def test_scale(classes):
+    command = [sys.executable, "-m", "benchmarks.scale", "--rows", "2400", "--classes", str(classes), "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert all(math.isfinite(number) and number >= 0 for number in numbers(report))
+    size = {entry["stage"]: entry.get("megabytes") for entry in report["stages"]}["predictions of one run, stored"]
+    assert 0 < size < 2400 * (4 * classes if classes <= 1000 else 600) * 1.5e-6

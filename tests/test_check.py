@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from competition.check import check
+from competition.checks.check import check
 from competition.checks.headers import describe_file
 from competition.errors import DataError, SubmissionError
 from tests.support import Tiny, make_contest, write_csv

@@ -12,8 +12,8 @@ import pytest
 
 from competition.contest import Contest
 from competition.errors import DataError
+from competition.rows.tables import Rows, load_train
 from competition.spec_parts import MetricSpec
-from competition.tables import Rows, load_train
 from folds.store import Split, read_folds, write_folds
 from pipeline.comparison import comparison_table, differences, differences_table, ranked, read_record, settings_table
 from pipeline.pictures import COLOURS, draw_comparison

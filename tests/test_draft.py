@@ -14,10 +14,10 @@ from competition.contest import open_contest
 from competition.draft.new import new
 from competition.errors import DataError, SpecError
 from competition.fake.contest import fake
+from competition.rows.tables import load_holdout, load_test, load_train
 from competition.schema import FILE as SCHEMA
 from competition.schema import schema_text
 from competition.spec import list_specs, load_spec
-from competition.tables import load_holdout, load_test, load_train
 from tests.support import write_csv
 
 TRAIN = [f"{i:05x}" for i in range(0x3A0, 0x3A0 + 40)]  # among them 003e1, which is a number to many readers

@@ -12,7 +12,7 @@ import pytest
 from blending.methods import METHODS
 from blending.pool import pooled
 from competition.errors import DataError
-from competition.tables import load_train
+from competition.rows.tables import load_train
 from folds.store import read_folds, write_folds
 from pipeline.ensemble import Options, fit_ensemble
 from pipeline.ensemble_folder import write_ensemble

@@ -10,8 +10,8 @@ from blending.pruning import duplicates
 from blending.truth import Truth
 from competition.contest import Contest
 from competition.errors import DataError, SpecError
+from competition.rows.tables import Rows, load_train
 from competition.sparse import Sparse, greatest
-from competition.tables import Rows, load_train
 from folds.store import Split, read_folds, write_folds
 from pipeline.ensemble import Options, fit_ensemble
 from pipeline.ensemble_folder import read_blend, write_ensemble

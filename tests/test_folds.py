@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.errors import DataError
-from competition.tables import load_train
+from competition.rows.tables import load_train
 from folds.balance import balanced_folds
 from folds.report import leak_report, rare_report
 from folds.split import assign_folds, clusters_of, strata_of

@@ -27,11 +27,11 @@ from competition.kaggle import score as score_module
 from competition.kaggle.ledger import read_ledger
 from competition.kaggle.notebook import submit_notebook
 from competition.kaggle.packing import pack
+from competition.rows.tables import load_train
 from competition.stand_in import contest as local_contest
 from competition.stand_in import notebooks as local_notebooks
 from competition.stand_in.contest import LocalContest
 from competition.stand_in.server import LocalKaggle, Request, Response, environment, running
-from competition.tables import load_train
 from folds.split import assign_folds, strata_of
 from folds.store import write_folds
 from pipeline.packed import predict_packed

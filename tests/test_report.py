@@ -19,8 +19,8 @@ from blending.evidence import score_interval
 from blending.pool import pooled
 from competition.contest import Contest
 from competition.kaggle.ledger import Entry, write_entry
+from competition.rows.tables import Rows, load_train
 from competition.spec import Medals
-from competition.tables import Rows, load_train
 from folds.store import read_folds, write_folds
 from pipeline.calibration import calibration_of_classes
 from pipeline.charts import MEMBERS, draw_charts

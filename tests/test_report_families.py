@@ -8,9 +8,9 @@ import pytest
 from sklearn.metrics import f1_score
 
 from competition.contest import Contest
+from competition.rows.tables import Rows, load_train
 from competition.sparse import greatest
 from competition.spec import Medals
-from competition.tables import Rows, load_train
 from folds.store import read_folds, write_folds
 from pipeline.calibration import calibration_of_labels
 from pipeline.ensemble import Ensemble, Options, fit_ensemble

@@ -16,13 +16,13 @@ from competition.contest import Contest
 from competition.errors import DataError, KitError, SpecError, SubmissionError
 from competition.kaggle.download import check_tables
 from competition.medals import Place, standing_of
-from competition.sample import read_sample
 from competition.sparse import kept
 from competition.spec import Spec
 from competition.stand_in.contest import LocalContest
 from competition.strict_yaml import build
-from competition.submission import check_submission, write_submission
-from competition.submission_values import top_classes
+from competition.submissions.file import check_submission, write_submission
+from competition.submissions.sample import read_sample
+from competition.submissions.values import top_classes
 
 N = 30
 IDS = [f"{i:05}" for i in range(N - 2)] + ["1e5", "a_b.jpg"]

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from competition.contest import Contest
 from competition.errors import DataError
-from competition.labels import natural
 from competition.patterns import capture, columns_in, fill
+from competition.rows.labels import natural
+from competition.rows.tables import load_holdout, load_test, load_train
 from competition.spec import Spec
 from competition.strict_yaml import build, parse_yaml
-from competition.tables import load_holdout, load_test, load_train
 
 BASE = """\
 slug: x

@@ -19,7 +19,7 @@ from local_wandb import LocalWandb, serving
 
 from competition.contest import Contest
 from competition.images import Picture
-from competition.tables import Rows, load_train
+from competition.rows.tables import Rows, load_train
 from folds.store import Split, read_folds, write_folds
 from pipeline import tracking
 from pipeline.charts import draw_charts

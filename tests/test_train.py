@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 import torch
 
-from competition.tables import load_train
+from competition.rows.tables import load_train
 from folds.split import assign_folds, strata_of
 from folds.store import read_folds, write_folds
 from pipeline.augment import Augmentation

@@ -3,7 +3,7 @@
 import numpy as np
 
 from competition.contest import Contest
-from competition.tables import Rows
+from competition.rows.tables import Rows
 
 SHOWN = 20  # classes that are all listed; of more, the most and the least frequent ones
 QUANTILES = (0, 0.25, 0.5, 0.75, 1)

@@ -10,7 +10,7 @@ from competition.contest import Contest
 from competition.errors import DataError
 from competition.files import atomic_open
 from competition.images import Picture, show_image
-from competition.tables import Rows
+from competition.rows.tables import Rows
 
 SIDE, GAP, COLUMNS, LINES = 112, 4, 8, 16
 DPI, MARGIN = 100, 180  # pixels left of the images, for the names

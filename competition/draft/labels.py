@@ -7,7 +7,7 @@ import pandas as pd
 
 from competition.draft.guess import Guess, named
 from competition.draft.sample import Sample
-from competition.labels import natural
+from competition.rows.labels import natural
 
 DECLARED = 50  # more classes than this are left to be discovered
 NAMES = re.compile(r"label|target|class|categor|diagnos|breed|species|disease|kind|type|score|^y$", re.IGNORECASE)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from competition.draft.tree import Tree
 from competition.errors import DataError
-from competition.sources import read_csv, read_json
+from competition.rows.sources import read_csv, read_json
 
 TABLES_PER_FOLDER = 20  # with more, they are annotations of single images
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.locate import EXTENSIONS
+from competition.rows.locate import EXTENSIONS
 
 TABLES = frozenset([".csv", ".tsv", ".json"])
 ARCHIVES = frozenset([".zip", ".7z", ".tar", ".gz", ".tgz"])

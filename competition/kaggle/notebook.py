@@ -10,7 +10,7 @@ from competition.kaggle.packing import pack, write_metadata
 from competition.kaggle.push import account, push
 from competition.kaggle.score import await_score, print_scores
 from competition.kaggle.source import Source, newest_ensemble, sent_message, source_of
-from competition.submission import check_submission
+from competition.submissions.file import check_submission
 
 # Kaggle runs the notebook once more, on the hidden test set, before it scores.
 RERUN_TIMEOUT = 14 * 3600.0

@@ -11,8 +11,8 @@ import pandas as pd
 from competition.errors import DataError
 from competition.kaggle.books import Submission
 from competition.metrics import Scale
+from competition.rows.tables import read_table
 from competition.spec import Spec
-from competition.tables import read_table
 
 # Below this many submissions the order of two scores says nothing: 4 agree perfectly by chance 1 time in 24.
 ENOUGH = 5

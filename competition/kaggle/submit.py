@@ -10,7 +10,7 @@ from competition.kaggle.deliver import deliver
 from competition.kaggle.ledger import Entry
 from competition.kaggle.score import await_score, print_scores
 from competition.kaggle.source import new_entry, newest_ensemble, sent_message, source_of
-from competition.submission import check_submission
+from competition.submissions.file import check_submission
 
 
 def submit(

@@ -15,14 +15,14 @@ from competition.contest import Contest
 from competition.errors import DataError, KitError, SubmissionError
 from competition.files import atomic_open
 from competition.kaggle.archive import unpack
-from competition.labels import read_labels
 from competition.patterns import columns_in, fill
-from competition.sample import read_sample
-from competition.sources import Table
+from competition.rows.labels import read_labels
+from competition.rows.sources import Table
+from competition.rows.tables import discover_classes, read_ids, read_table
 from competition.spec import Spec
-from competition.submission import read_submission
-from competition.submission_check import check_ids
-from competition.tables import discover_classes, read_ids, read_table
+from competition.submissions.checking import check_ids
+from competition.submissions.file import read_submission
+from competition.submissions.sample import read_sample
 
 DAILY_LIMIT = 5
 PUBLIC_SHARE = 0.4

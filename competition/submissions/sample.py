@@ -9,9 +9,9 @@ import pandas as pd
 
 from competition.contest import Contest
 from competition.errors import DataError, SpecError
-from competition.labels import shown
 from competition.patterns import capture, columns_in, fill
-from competition.tables import read_ids, read_table
+from competition.rows.labels import shown
+from competition.rows.tables import read_ids, read_table
 
 # What pandas calls a column without a name: an index that the host wrote by mistake.
 STRAY = re.compile(r"Unnamed: \d+")

@@ -7,10 +7,10 @@ import pandas as pd
 
 from competition.contest import Contest
 from competition.errors import DataError, SpecError, SubmissionError
-from competition.labels import shown
-from competition.sample import Sample
-from competition.submission_values import is_distribution, split_names
-from competition.tables import read_ids
+from competition.rows.labels import shown
+from competition.rows.tables import read_ids
+from competition.submissions.sample import Sample
+from competition.submissions.values import is_distribution, split_names
 
 
 def check_table(contest: Contest, sample: Sample, table: pd.DataFrame, path: Path) -> None:

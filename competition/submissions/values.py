@@ -5,9 +5,9 @@ import pandas as pd
 
 from competition.contest import Contest
 from competition.errors import SpecError
-from competition.labels import shown
-from competition.sample import Sample
+from competition.rows.labels import shown
 from competition.sparse import Sparse
+from competition.submissions.sample import Sample
 
 BLOCK = 256  # rows worked on at a time: copies of 30,000 columns are large
 

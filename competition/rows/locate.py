@@ -9,9 +9,9 @@ import numpy as np
 from competition.contest import Contest
 from competition.errors import DataError
 from competition.images import Picture
-from competition.labels import natural
 from competition.patterns import escape, fill
-from competition.sources import FILE, Table
+from competition.rows.labels import natural
+from competition.rows.sources import FILE, Table
 from competition.spec_parts import Source, Views
 
 # Where two files differ in their extension only, the first of these is taken.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from competition.errors import DataError
-from competition.sources import Table
+from competition.rows.sources import Table
 from competition.spec_parts import Labelled, Target
 
 

@@ -8,11 +8,11 @@ import pandas as pd
 from competition.contest import Contest
 from competition.errors import DataError, SubmissionError
 from competition.files import atomic_open
-from competition.sample import Sample, read_sample
+from competition.rows.tables import read_table
 from competition.sparse import Sparse
-from competition.submission_check import check_delimiter, check_ids, check_table
-from competition.submission_values import from_names, from_numbers, to_names, to_numbers
-from competition.tables import read_table
+from competition.submissions.checking import check_delimiter, check_ids, check_table
+from competition.submissions.sample import Sample, read_sample
+from competition.submissions.values import from_names, from_numbers, to_names, to_numbers
 
 
 def write_submission(contest: Contest, path: Path, ids: np.ndarray, predictions: np.ndarray | Sparse) -> None:

@@ -9,12 +9,12 @@ from competition.checks.sheet import draw_sheet
 from competition.checks.survey import Look, describe_common, describe_duplicates, describe_looks, describe_near, look_at
 from competition.contest import Contest
 from competition.errors import DataError
-from competition.locate import locate
 from competition.patterns import fill
-from competition.sample import read_sample
-from competition.sources import read_source
-from competition.submission_check import check_ids
-from competition.tables import Rows, is_absent, load_holdout, load_test, load_train
+from competition.rows.locate import locate
+from competition.rows.sources import read_source
+from competition.rows.tables import Rows, is_absent, load_holdout, load_test, load_train
+from competition.submissions.checking import check_ids
+from competition.submissions.sample import read_sample
 
 NAMED = 10  # bad images that are named
 

@@ -11,10 +11,10 @@ import pandas as pd
 from competition.contest import Contest
 from competition.errors import DataError
 from competition.images import Picture
-from competition.labels import classes_of, read_labels
-from competition.locate import evenly, locate
 from competition.patterns import fill
-from competition.sources import Table, read_csv, read_source
+from competition.rows.labels import classes_of, read_labels
+from competition.rows.locate import evenly, locate
+from competition.rows.sources import Table, read_csv, read_source
 from competition.spec_parts import Holdout, Labelled, Source
 
 

@@ -1,0 +1,1 @@
+"""A contest's rows: read from whatever holds them, with their labels and their images."""

@@ -1,0 +1,1 @@
+"""The submission file: its shape, its values, and what can be wrong with one."""
