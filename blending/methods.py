@@ -16,6 +16,7 @@ from competition.sparse import MANY, Sparse
 
 BAGS = 20  # samples of rows whose weights are averaged
 BAG_ROWS = 50_000  # at most: beyond, a sample's optimum hardly differs from that of all rows
+BAG_NUMBERS = 1_000_000  # at most, of rows with many labels: they are as many pieces of evidence
 PICKS = 25  # of the greedy selection
 POOL_NUMBERS = 10_000_000  # at most so many logarithms are fitted at once: 40 MB; more rows than that add nothing
 STRENGTH = 30.0  # of the log-linear pool's pull towards the convex weights, in rows
@@ -173,7 +174,8 @@ def _convex(t: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, float]:
     start, gap = optimum(t, kind)
     if len(t) == 1:
         return start, np.zeros(1), gap
-    bags = [np.sort(rng.integers(0, n, min(n, BAG_ROWS))) for _ in range(BAGS)]
+    size = min(n, BAG_ROWS, max(1000, BAG_NUMBERS // t.shape[2]))
+    bags = [np.sort(rng.integers(0, n, size)) for _ in range(BAGS)]
     fits = [optimum(t[:, rows], kind, start) for rows in bags]
     values = np.stack([w for w, _ in fits])
     w = values.mean(axis=0)
@@ -210,9 +212,10 @@ def _calibrated(library: Library, convex: Fitted, _: int | None) -> Fitted:
     truth, blends = library.truth, [*convex.nested_blends, convex.blend]
     combined = combine(blends, library.read, truth.kind)
     rows = [*(library.complement(fold) for fold in library.folds), np.arange(len(truth))]
+    some = _sample(len(truth), combined[0].shape[1])
     powers = [
-        temperature_exponent(*_logs(p[some], truth.take(some)), STRENGTH)
-        for p, some in zip(combined, rows, strict=True)
+        temperature_exponent(*_logs(p[seen], truth.take(seen)), STRENGTH)
+        for p, seen in zip(combined, (np.intersect1d(each, some, assume_unique=True) for each in rows), strict=True)
     ]
     sharpened = [Blend(b.weights, b.rule, power) for b, power in zip(blends, powers, strict=True)]
     return _fitted("convex_calibrated", library, sharpened, convex.spread, convex.gap)
@@ -222,8 +225,8 @@ def _log_linear(library: Library, convex: Fitted, cap: int | None) -> Fitted:
     """A weighted mean of logarithms, held near to the convex weights."""
     truth, m = library.truth, len(library.reduced)
     columns = library.read(0).shape[1] if truth.kind == "classes" else 2 * library.reduced.shape[2]
-    n = min(len(truth), max(1000, POOL_NUMBERS // (m * columns)))
-    sample = np.sort(np.random.default_rng(0).permutation(len(truth))[:n])
+    sample = _sample(len(truth), m * columns)
+    n = len(sample)
     logs, y = [], None
     for j in range(m):
         some, y = _logs(library.read(j)[sample], truth.take(sample))
@@ -243,6 +246,11 @@ def _log_linear(library: Library, convex: Fitted, cap: int | None) -> Fitted:
         blends.append(Blend(weights, "log_linear"))
     spread = np.std([blend.weights for blend in blends[:-1]], axis=0)
     return _fitted("log_linear", library, blends, spread, np.nan)
+
+
+def _sample(rows: int, numbers: int) -> np.ndarray:
+    """So many rows, of so many numbers each, that POOL_NUMBERS are fitted at once, or a thousand rows."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[: max(1000, POOL_NUMBERS // numbers)])
 
 
 def _logs(p: np.ndarray, truth: Truth) -> tuple[np.ndarray, np.ndarray]:

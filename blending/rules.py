@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from blending.pool import logarithms, pooled
+from blending.pool import logarithms, over_classes, pooled
 from competition.sparse import Sparse, weighted_sum
 
 Read = Callable[[int], np.ndarray | Sparse]  # the predictions of member j, all rows; read from its file each time
@@ -72,7 +72,7 @@ def _finish(blend: Blend, total: np.ndarray, kind: str) -> np.ndarray:
         return total
     if blend.rule == "log_linear":
         total = pooled(total)
-    total = total / total.sum(axis=-1, keepdims=True)
+    total = total / over_classes(np.add, total)
     if blend.power != 1:
         total = pooled(np.float32(blend.power) * logarithms(total))
     return total[..., 1] if kind == "labels" else total

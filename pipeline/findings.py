@@ -19,6 +19,7 @@ from pipeline.mistakes import Mistake, worst_mistakes
 from pipeline.number_errors import NumberErrors, number_errors
 
 ROWS = 40_000  # on which members are compared, at most
+NUMBERS = 4_000_000  # of those rows, at most: a row of many labels says as much as many rows
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def expected(entry: Entry) -> float | None:
 
 def _sampled(library: Library) -> Library:
     """The same on a sample of the rows, for what looks at `reduced` alone."""
-    n = len(library.truth)
-    if n <= ROWS:
+    n, most = len(library.truth), min(ROWS, max(1000, NUMBERS // library.reduced.shape[2]))
+    if n <= most:
         return library
-    rows = np.sort(np.random.default_rng(0).permutation(n)[:ROWS])
+    rows = np.sort(np.random.default_rng(0).permutation(n)[:most])
     return replace(library, truth=library.truth.take(rows), fold=library.fold[rows], reduced=library.reduced[:, rows])
