@@ -166,7 +166,7 @@ def test_a_run_scored_in_another_metric_is_refused(six):
 
 
 def test_a_run_of_an_older_version_goes_on_counting(six):
-    contest, rows, split = six
+    contest, _, split = six
     run = forge(six, "plain", [0.7, 0.9, 0.8])
     for fold in run.folds:
         old = {("log_loss" if key == "loss" else key): value for key, value in fold.result().items()}
