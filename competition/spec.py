@@ -115,8 +115,8 @@ class Spec(Strict):
 
     @property
     def sha256(self) -> str:
-        """Hash of every setting; two files that differ only in comments or order have the same."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        """Hash of every setting that is not the default; files that differ in comments or order only have the same."""
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
     @property
     def rules_url(self) -> str:

@@ -60,9 +60,11 @@ class Fold:
     def result(self) -> dict[str, Any]:
         """What DONE says: score, loss, epochs, seconds, images_per_second. Raises DataError when unfinished."""
         try:
-            return json.loads((self.folder / "DONE").read_text())
+            result = json.loads((self.folder / "DONE").read_text())
         except (OSError, ValueError) as error:
             raise DataError(f"{self.folder} is not finished; run the training command again") from error
+        # A run trained when classes were the only targets calls its loss by its name.
+        return {"loss": result["log_loss"]} | result if "log_loss" in result else result
 
     def finish(self, result: dict[str, Any]) -> None:
         with atomic_open(self.folder / "DONE") as file:
@@ -200,7 +202,10 @@ def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, se
         "classes": list(contest.classes),
     }
     if path.exists():
-        before, now = flatten(read_yaml(path)), flatten(settings)
+        stored = read_yaml(path)
+        # Keys that recipes have got since then have their defaults.
+        stored["recipe"] = build(Recipe, stored["recipe"], f"{path}: recipe").model_dump(mode="json")
+        before, now = flatten(stored), flatten(settings)
         differing = [key for key in now if before.get(key) != now[key]]
         if differing:
             key = differing[0]

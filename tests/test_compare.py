@@ -9,15 +9,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from competition.contest import Contest
-from competition.errors import DataError
+from competition.errors import DataError, SpecError
 from competition.rows.tables import Rows, load_train
 from competition.spec_parts import MetricSpec
+from competition.strict_yaml import read_yaml
 from folds.store import Split, read_folds, write_folds
 from pipeline.comparison import comparison_table, differences, differences_table, ranked, read_record, settings_table
 from pipeline.pictures import COLOURS, draw_comparison
-from pipeline.run import Run, list_runs
+from pipeline.run import Run, create_run, list_runs
 from tests.support import make_contest, make_run
 
 ROOT = Path(__file__).parent.parent
@@ -161,3 +163,21 @@ def test_a_run_scored_in_another_metric_is_refused(six):
     spec = six[0].spec.model_copy(update={"metric": MetricSpec(name="auc", direction="maximize")})
     with pytest.raises(DataError, match="not scored by auc"):
         read_record(replace(six[0], spec=spec), run)
+
+
+def test_a_run_of_an_older_version_goes_on_counting(six):
+    contest, _, split = six
+    run = forge(six, "plain", [0.7, 0.9, 0.8])
+    for fold in run.folds:
+        old = {("log_loss" if key == "loss" else key): value for key, value in fold.result().items()}
+        fold.finish(old)
+        assert fold.result()["loss"] == old["log_loss"]
+    # Its recipe lacks the keys that recipes have got since.
+    config = run.folder / "config.yaml"
+    stored = read_yaml(config)
+    del stored["recipe"]["loss"]["gamma"]
+    config.write_text(yaml.safe_dump(stored))
+    assert create_run(contest, "plain", run.recipe, run.recipe_name, run.seed, split).folder == run.folder
+    with pytest.raises(SpecError, match=r"another recipe\.loss\.gamma: 2\.0, now 3\.0"):
+        changed = run.recipe.model_copy(update={"loss": run.recipe.loss.model_copy(update={"gamma": 3.0})})
+        create_run(contest, "plain", changed, run.recipe_name, run.seed, split)
