@@ -90,7 +90,7 @@ def _wrong_labels(rows: Rows, p: np.ndarray, classes: tuple[str, ...], predicted
             str(rows.ids[i]),
             rows.picture(i),
             Answer(classes[k] if rows.labels[i, k] else f"no {classes[k]}"),
-            Answer(f"no {classes[k]}" if rows.labels[i, k] else classes[k], f"p = {p[i, k]:.1%}"),
+            Answer(f"no {classes[k]}" if rows.labels[i, k] else classes[k], f"p={p[i, k]:.1%}"),
         )
         for i, k in zip(order, worst[order], strict=True)
         if sure[i, k] >= 0

@@ -79,9 +79,9 @@ def test_the_worst_of_each_family_by_hand(tmp_path):
     p[1], p[2], p[3] = (0.3, 0.0), (0.9, 1.0), (1.0, 0.45)
     captions = [each.caption for each in worst_mistakes(rows, p, ("cat", "dog"), "labels")]
     assert captions == [
-        "true no cat, predicted cat (p = 90.0%), id train002",
-        "true cat, predicted no cat (p = 30.0%), id train001",
-        "true dog, predicted no dog (p = 45.0%), id train003",
+        "true no cat, predicted cat (p=90.0%), id train002",
+        "true cat, predicted no cat (p=30.0%), id train001",
+        "true dog, predicted no dog (p=45.0%), id train003",
     ]
     decided = (p >= 0.4).astype(np.float32)
     assert len(worst_mistakes(rows, p, ("cat", "dog"), "labels", decided)) == 2
