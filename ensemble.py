@@ -26,6 +26,7 @@ def main() -> None:
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
 
+    from competition.medals import standing_of
     from competition.rows.tables import load_train
     from folds.store import read_folds
     from pipeline.charts import draw_charts
@@ -43,6 +44,7 @@ def main() -> None:
     if args.name:
         check_name(args.name)
     contest = cli.contest_of(args)
+    standing_of(contest, 0.0)  # a leaderboard that is missing is said before the work
     rows = load_train(contest)
     split = read_folds(contest, rows)
     if args.run:

@@ -30,7 +30,7 @@ def main() -> None:
     load, contest, recipe = load_average(), cli.contest_of(args), load_recipe(args.recipe)
     rows, cache = load_test(contest), contest.runs / "cache"
     size = decoded(rows.images, recipe.image, cache, "test").shape[1:3]
-    job = Job(rows, len(contest.spec.target.classes), size, recipe, cache, NETWORKS, min(args.images, len(rows)))
+    job = Job(rows, len(contest.classes), size, recipe, cache, NETWORKS, min(args.images, len(rows)))
     with contenders(PREDICTORS, job) as started:
         for contender in started.values():
             contender.call("measure")

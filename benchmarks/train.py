@@ -29,7 +29,7 @@ def main() -> None:
     size = decoded(rows.images, recipe.image, cache, "train").shape[1:3]  # made here, before anyone is measured
     results = []
     for batch_size in args.batch_sizes:
-        job = Job(rows, len(contest.spec.target.classes), size, recipe, batch_size, cache)
+        job = Job(rows, len(contest.classes), size, recipe, batch_size, cache)
         results.append(_compare(job, args.repeats, max(1, args.images // batch_size)))
     machine = results[0].pop("machine") | {"load_average": load}
     for result in results[1:]:

@@ -18,6 +18,7 @@ BAGS = 20  # samples of rows whose weights are averaged
 BAG_ROWS = 50_000  # at most: beyond, a sample's optimum hardly differs from that of all rows
 BAG_NUMBERS = 1_000_000  # at most, of rows with many labels: they are as many pieces of evidence
 PICKS = 25  # of the greedy selection
+LARGE = 200_000_000  # probabilities of a member: with more, `choose` tries the linear methods only
 POOL_NUMBERS = 10_000_000  # at most so many logarithms are fitted at once: 40 MB; more rows than that add nothing
 STRENGTH = 30.0  # of the log-linear pool's pull towards the convex weights, in rows
 NOISE = 1e-6  # of a mean loss in float32: the same blend computed in two ways
@@ -46,6 +47,11 @@ class Library:
     def is_sparse(self) -> bool:
         """Whether only the greatest probabilities of each row are known."""
         return isinstance(self.read(0), Sparse)
+
+    @property
+    def allows_richer(self) -> bool:
+        """Whether there are probabilities, and few enough of them, for methods that look at all again and again."""
+        return self.truth.kind != "values" and not self.is_sparse and self.read(0).size <= LARGE
 
     def complement(self, held_out: np.ndarray) -> np.ndarray:
         """All rows but those."""
@@ -118,7 +124,7 @@ def choose(library: Library, cap: int | None = None) -> tuple[Fitted, list[Fitte
     """
     tried = [fit(method, library, cap) for method in ("best", "uniform", "convex")]
     accepted = convex = tried[-1]
-    for method in RICHER if library.truth.kind != "values" and not library.is_sparse else ():
+    for method in RICHER if library.allows_richer else ():
         richer = fit(method, library, cap, convex)
         if improves(accepted.losses, richer.losses) and richer.loss < min(simpler.loss for simpler in tried):
             accepted = richer

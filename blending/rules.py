@@ -46,8 +46,12 @@ def combine(blends: Sequence[Blend], read: Read, kind: str) -> list[np.ndarray] 
                     before = [] if totals[i] is None else [totals[i]]
                     totals[i] = weighted_sum([*before, p], [*(1.0 for _ in before), blend.weights[j]])
             continue
-        p = _as_distribution(p, kind)
-        logs = logarithms(p) if any(b.rule == "log_linear" and b.weights[j] for b in blends) else None
+        p = np.asarray(p, dtype=np.float32)
+        logs = (
+            logarithms(_as_distribution(p, kind))
+            if any(b.rule == "log_linear" and b.weights[j] for b in blends)
+            else None
+        )
         for i, blend in enumerate(blends):
             if blend.weights[j]:
                 part = np.float32(blend.weights[j]) * (p if blend.rule == "mean" else logs)
@@ -63,7 +67,6 @@ def two_columns(p: np.ndarray) -> np.ndarray:
 
 
 def _as_distribution(p: np.ndarray, kind: str) -> np.ndarray:
-    p = np.asarray(p, dtype=np.float32)
     return np.stack([1 - p, p], axis=-1) if kind == "labels" else p
 
 
@@ -72,6 +75,11 @@ def _finish(blend: Blend, total: np.ndarray, kind: str) -> np.ndarray:
         return total
     if blend.rule == "log_linear":
         total = pooled(total)
+    elif kind == "labels":
+        total /= np.float32(blend.weights.sum())
+        if blend.power == 1:
+            return total
+        total = _as_distribution(total, kind)
     total = total / over_classes(np.add, total)
     if blend.power != 1:
         total = pooled(np.float32(blend.power) * logarithms(total))

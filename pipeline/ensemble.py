@@ -23,6 +23,7 @@ from pipeline.run import Run
 Prediction = np.ndarray | Sparse  # (N, C) float32
 
 IN_MEMORY = 1_000_000_000  # bytes of predictions that are kept rather than read again
+DECIDED = 50_000_000  # probabilities that a decision is fitted to, at most
 KNOWN_BEFORE = {  # what predicts a row without looking at it
     "classes": "the classes' shares",
     "labels": "the labels' shares",
@@ -227,6 +228,7 @@ def _decide(contest: Contest, library: Library, partial: list[Prediction], oof: 
     """
     metric, family, submission = contest.metric, contest.spec.target.family, contest.spec.submission
     y, nested = library.truth.y, _held_out(library, partial)
+    numbers = KEPT if isinstance(nested, Sparse) else nested.shape[1]
     fill = submission.kind == "labels" and submission.empty is None
     accepted = first_decision(family, fill)
     decided = accepted.apply(nested)
@@ -235,10 +237,17 @@ def _decide(contest: Contest, library: Library, partial: list[Prediction], oof: 
     for kind in decisions_for(metric.name, family, nested.shape[1]):
         parts = []
         for held_out, p in zip(library.folds, partial, strict=True):
-            seen = library.complement(held_out)
+            seen = _some(library.complement(held_out), numbers)
             parts.append(fit_decision(kind, metric.name, y[seen], p[seen], fill).apply(p[held_out]))
         candidate = _assembled(library, parts)
         gain = metric.gain(metric(y, candidate), metric(y, decided))
         if gain > resampled_gains(metric, y, candidate, decided).std():
-            accepted, decided = fit_decision(kind, metric.name, y, oof, fill), candidate
+            some = _some(np.arange(len(y)), numbers)
+            accepted, decided = fit_decision(kind, metric.name, y[some], oof[some], fill), candidate
     return _Decided(accepted, decided)
+
+
+def _some(rows: np.ndarray, numbers: int) -> np.ndarray:
+    """Of rows of so many numbers each, as many as a decision is fitted to: all, but in very large contests."""
+    n = max(FEW_ROWS, DECIDED // numbers)
+    return rows if len(rows) <= n else np.sort(np.random.default_rng(0).choice(rows, n, replace=False))

@@ -201,3 +201,16 @@ def test_thousands_of_classes_are_blended_by_their_most_probable_ones(tmp_path):
     said = [line.split(",")[1] for line in (folder / "submission.csv").read_text().splitlines()[1:]]
     assert said == [classes[k] for k in fitted.decision.classes(mean[:6])]
     assert json.loads((folder / "weights.json").read_text())["weights"] == {"r0": 0.5, "r1": 0.5}
+
+
+def test_very_large_contests_are_blended_linearly_and_decided_on_some_of_the_rows(tmp_path, monkeypatch):
+    contest = make_contest_of("labels", tmp_path, n_train=1200)
+    rows, split = opened(contest)
+    runs = forge(contest, rows, split, a=guesses("labels", rows, 1), b=guesses("labels", rows, 2))
+    whole = fit_ensemble(contest, runs, rows, split, Options())
+    monkeypatch.setattr("blending.methods.LARGE", 1200 * len(contest.classes) - 1)
+    monkeypatch.setattr("pipeline.ensemble.DECIDED", 600 * len(contest.classes))
+    some = fit_ensemble(contest, runs, rows, split, Options())
+    assert [each.method for each in some.tried] == ["best", "uniform", "convex"]
+    assert whole.decision.kind == some.decision.kind and whole.decision.values != some.decision.values
+    assert some.honest.score == pytest.approx(whole.honest.score, abs=0.02)
