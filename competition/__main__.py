@@ -41,9 +41,10 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = commands.add_parser(
         "new",
-        help="look at an unpacked contest and write a draft of its spec",
-        description="Look at the tables, folders and sample submission of an unpacked contest and write a draft of "
-        "its spec. Each line has a comment that says what it was seen from; GUESS marks what the files do not tell.",
+        help="look at a contest's files and write a draft of its spec",
+        description="Look at the tables, folders and sample submission of a contest and write a draft of its spec. "
+        "Without the folder, the files are downloaded first. Each line has a comment that says what it was seen from; "
+        "GUESS marks what the files do not tell.",
     )
     sub.add_argument("slug", metavar="SLUG", help="the last part of the contest's address on Kaggle")
     sub.add_argument("--data", type=Path, metavar="DIR", help="the unpacked files (default: data/<slug>)")

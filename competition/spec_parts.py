@@ -9,7 +9,8 @@ from competition.metrics import METRICS, Scale
 from competition.patterns import columns_in
 from competition.strict_yaml import Strict
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+SLUG = r"^[a-z0-9][a-z0-9-]*$"
+Slug = Annotated[str, Field(pattern=SLUG)]
 File = Annotated[str, Field(min_length=1, description="path inside the data folder")]
 Column = Annotated[str, Field(min_length=1)]
 

@@ -94,8 +94,13 @@ def test_the_walkthrough_runs_as_printed(tmp_path):
 def test_a_contest_is_drafted_and_rehearsed_as_printed(tmp_path):
     kit = tmp_path / "kit"
     make_kit(kit)
-    like = "python -m competition fake -c aptos2019-blindness-detection --rows 30 --out data/my-contest"
-    printed = run(kit, ["python -m competition list", like, *block("draft"), *block("rehearsal")])
+    like = (kit / "competition/specs/aptos2019-blindness-detection.yaml").read_text()
+    (kit / "theirs.yaml").write_text(like.replace("aptos2019-blindness-detection", "my-contest"))
+    (kit / "draft.sh").write_text("\n".join(block("draft")))
+    kaggle = "python -m competition serve -c ./theirs.yaml --zip made.zip --answers made.answers.csv --"
+    commands = ["python -m competition list", "python -m competition fake -c ./theirs.yaml --rows 30 --out made"]
+    printed = run(kit, [*commands, f"{kaggle} bash -e draft.sh", *block("rehearsal")])
+    assert (kit / "data/my-contest/train.csv").is_file()
     assert "siim-isic-melanoma-classification" in printed
     assert (kit / "runs/my-contest/check.png").is_file()
     assert re.search(r"micro_f1 +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", printed)

@@ -1,1 +1,1 @@
-"""A first spec for a new contest, guessed from its unpacked files; every guess says what it was seen from."""
+"""A first spec for a new contest, guessed from its files; every guess says what it was seen from."""

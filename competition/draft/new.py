@@ -1,24 +1,36 @@
-"""`python -m competition new`: writes a draft spec of a contest whose files are unpacked."""
+"""`python -m competition new`: fetches a contest's files where they are missing, and writes a draft of its spec."""
 
+import re
 from pathlib import Path
 
+from competition.contest import Contest
 from competition.draft.assemble import draft
 from competition.draft.write import spec_text
 from competition.errors import SpecError
 from competition.files import atomic_open
+from competition.kaggle.download import fetch_data
 from competition.schema import FILE as SCHEMA
 from competition.spec import SPECS, Spec
+from competition.spec_parts import SLUG
 from competition.strict_yaml import build, parse_yaml
 
 
 def new(slug: str, data: Path, out: Path | None) -> None:
-    """Write the draft, say what the files do not tell, and what to do next.
+    """Write the draft, say what the files do not tell, and what to do next. Where `data` is missing, download it.
 
-    Raises SpecError when the file exists or the slug is none, DataError when the folder holds no contest with images.
+    Raises SpecError when the file exists or the slug is none, DataError when the folder holds no contest with images,
+    KaggleError and DataError as `fetch_data`.
     """
+    if not re.fullmatch(SLUG, slug):
+        raise SpecError(
+            f"{slug!r} is no contest's address on Kaggle: its last part has small letters, digits and - only"
+        )
     out = out or SPECS / f"{slug}.yaml"
     if out.exists():
         raise SpecError(f"{out} exists. Remove it, or name another file: --out FILE")
+    if not data.exists():
+        nothing_but_its_name = Spec.model_construct(slug=slug, kaggle=slug)
+        fetch_data(Contest(nothing_but_its_name, data, Path("runs") / slug))
     guesses = draft(slug, data)
     schema = SCHEMA.name if out.resolve().parent == SPECS else SCHEMA
     text = spec_text(

@@ -22,25 +22,35 @@ STALLED = 600.0
 def download(contest: Contest) -> None:
     """Fetch the contest's archive with the kaggle CLI and unpack it as `contest.data`; do nothing where that is there.
 
+    Raises KaggleError and DataError as `fetch_data`, and DataError when it holds other tables than the spec names.
+    """
+    n = fetch_data(contest)
+    check_tables(contest)
+    if n is None:
+        print(f"{contest.data} is already there; nothing to download. (To fetch it again, delete that folder first.)")
+    else:
+        print(f"{contest.data}: {n} files")
+
+
+def fetch_data(contest: Contest) -> int | None:
+    """The same, whatever the spec says of the files; of it, only the name on Kaggle is used.
+
+    Returns the number of files; None where the folder was there already.
+
     An interrupted download is resumed, an interrupted unpacking done again, a damaged archive fetched a second time.
 
     Raises:
         KaggleError: Kaggle refuses, cannot be reached, or sends a damaged archive twice.
-        DataError: the archive is hostile or does not fit on the disk, or holds other tables than the spec names.
+        DataError: the archive is hostile or does not fit on the disk.
     """
     folder = contest.data.parent / ".downloads" / contest.spec.kaggle
     waiting = f"another download of {contest.spec.kaggle} is running; waiting for it"
     with locked(folder.with_name(f"{folder.name}.lock"), waiting):
         if contest.data.exists() and any(contest.data.iterdir()):
-            check_tables(contest)
-            print(
-                f"{contest.data} is already there; nothing to download. (To fetch it again, delete that folder first.)"
-            )
-            return
+            return None
         n = _fetch_and_unpack(contest, folder / f"{contest.spec.kaggle}.zip")
         shutil.rmtree(folder)  # the unpacked copy is enough
-    check_tables(contest)
-    print(f"{contest.data}: {n} files")
+    return n
 
 
 def check_tables(contest: Contest) -> None:
