@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -62,13 +61,11 @@ def read_image(picture: Picture, channels: int = 3) -> np.ndarray:
     return with_channels(stack(grey, picture.files), channels)
 
 
-def read_images(pictures: Sequence[Picture], channels: int = 3) -> Iterator[np.ndarray]:
-    """Decode images in order on several threads: OpenCV releases the interpreter's lock. Raises as `read_image`."""
-    return in_threads(partial(read_image, channels=channels), pictures)
-
-
 def show_images(pictures: Sequence[Picture]) -> Iterator[np.ndarray]:
-    """Images as one can look at them, (H, W, 3) uint8 RGB: of more planes than three, their mean."""
+    """Images as one can look at them, (H, W, 3) uint8 RGB: of more planes than three, their mean.
+
+    Decoded in order on several threads: OpenCV releases the interpreter's lock. Raises as `read_image`.
+    """
     return in_threads(show_image, pictures)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from competition.decoders.headers import tiff_tags
 from competition.errors import DataError
-from competition.images import Picture, fingerprint, fingerprints, read_image, read_images, show_image
+from competition.images import Picture, fingerprint, fingerprints, in_threads, read_image, show_image
 from competition.spec_parts import Pixels
 from pipeline import config
 from pipeline.cache import decoded
@@ -197,7 +197,7 @@ def test_many_images_of_one_array(picture):
     images = RNG.integers(0, 256, (300, 5, 4, 3), np.uint8)
     whole = picture(numpy(images))
     pictures = [Picture(whole.files, i) for i in range(300)]
-    assert (np.stack(list(read_images(pictures))) == images).all()
+    assert (np.stack(list(in_threads(read_image, pictures))) == images).all()
     whole.path.write_bytes(numpy(255 - images[:7]))  # another file of the same name is opened anew
     assert (read_image(pictures[6]) == 255 - images[6]).all()
     with pytest.raises(DataError, match="no image number 7"):
