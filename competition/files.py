@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +18,10 @@ def atomic_open(path: Path, mode: str = "w") -> Iterator[IO]:
         mode: "w" (UTF-8, newlines as written) or "wb".
 
     A reader sees the old file or the whole new one, also after a power cut: the data is synced before the rename.
-    The process id in the temporary name lets two processes write the same target without sharing a file.
+    The process and its machine in the temporary name let two processes write the same target, on a shared disk too.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.tmp")
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         with temporary.open(mode, **text) as file:

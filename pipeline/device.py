@@ -65,7 +65,9 @@ def autocast(device: torch.device, precision: Literal["auto", "float32", "bfloat
 
 
 def available_cores() -> int:
-    """Cores this process may use, which a container can restrict."""
+    """Cores this process may use, which a container can restrict, and a launcher by TRAIN_CORES in the environment."""
+    if told := os.environ.get("TRAIN_CORES"):
+        return max(1, int(told))
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

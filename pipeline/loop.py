@@ -57,7 +57,7 @@ class Task:
         return float(truth_of(self.target.family, labels).losses(predictions).mean())
 
 
-def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -> None:
+def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, until: int | None = None) -> None:
     """Train one fold to the end, going on from its last checkpoint, and write everything that DONE promises.
 
     The images of a step, their augmentation and its dropout follow from (seed, fold, epoch, batch) alone, so the
@@ -65,6 +65,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -
 
     Args:
         folds: the folds this command trains, for the time left.
+        until: the epoch after which to stop; training goes on there another time.
 
     Raises:
         DataError: the loss stopped being a number; the last good checkpoint stays.
@@ -101,7 +102,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -
                 "memory_gb": peak_memory(task.device) / 1e9,
             }
             began = time.monotonic()
-            if learner.epoch % recipe.schedule.validate_every == 0 or learner.epoch == epochs:
+            if learner.epoch % recipe.schedule.validate_every == 0 or learner.epoch in (epochs, until):
                 probabilities = _predict(task, learner, held_out)
                 row |= {
                     "val/loss": task.loss(labels, probabilities),
@@ -118,6 +119,8 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker) -
             tracker.log(row)
             progress.end_epoch(row, metric.name)
             termination.check()
+            if until is not None and until <= learner.epoch < epochs:
+                return
 
     if learner.best is not None:
         learner.evaluated.load_state_dict(learner.best["weights"])

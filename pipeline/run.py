@@ -7,7 +7,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -88,22 +88,9 @@ class Fold:
             file.flush()
             os.fsync(file.fileno())
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Hold the fold for this process. Raises DataError when another one trains it. A killed holder lets go."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("a+") as file:
-            try:
-                # Not flock: workers would inherit it, and hold it for seconds after their parent was killed.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError) as error:
-                file.seek(0)
-                holder = file.read().strip() or "?"
-                raise DataError(f"{self.folder} is being trained by another process: {holder}") from error
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {platform.node()}")
-            file.flush()
-            yield
+        return _locked(self.folder, "is being trained by another process")
 
 
 @dataclass(frozen=True)
@@ -133,6 +120,18 @@ class Run:
     @property
     def unfinished(self) -> list[int]:
         return [fold.number for fold in self.folds if not fold.done]
+
+    @property
+    def concluded(self) -> bool:
+        """Whether the picture of mistakes is there, and no fold was trained anew since it was drawn."""
+        if not self.mistakes.is_file():
+            return False
+        drawn = self.mistakes.stat().st_mtime_ns
+        return all((fold.folder / "DONE").stat().st_mtime_ns <= drawn for fold in self.folds)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold what belongs to all folds together. Waits for another process that does."""
+        return _locked(self.folder, None)
 
     @property
     def selected_on_oof(self) -> bool:
@@ -174,6 +173,24 @@ class Run:
         if not path.is_file():
             raise DataError(f"{path} does not exist. Predict first: python infer.py {self.folder}")
         return load_predictions(path, self.folds_sha256).reordered(ids, classes, str(path))
+
+
+@contextmanager
+def _locked(folder: Path, refusal: str | None) -> Iterator[None]:
+    """Hold `folder` for this process. Where another one does: raise DataError with `refusal`, or wait without one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        try:
+            # Not flock: workers would inherit it, and hold it for seconds after their parent was killed.
+            fcntl.lockf(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+        except (BlockingIOError, PermissionError) as error:
+            file.seek(0)
+            holder = file.read().strip() or "?"
+            raise DataError(f"{folder} {refusal}: {holder}") from error
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield
 
 
 def check_name(name: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MODULES = [
     p.relative_to(ROOT)
-    for folder in ("competition", "folds", "blending", "models", "pipeline")
+    for folder in ("competition", "folds", "blending", "models", "pipeline", "launch")
     for p in sorted((ROOT / folder).rglob("*.py"))
 ]
 SCRIPTS = ("train", "infer", "ensemble")
@@ -23,6 +23,7 @@ ALLOWED = {
     "blending": {"blending", "competition"},
     "models": {"models"},
     "pipeline": {"pipeline", "models", "blending", "folds", "competition"},
+    "launch": {"launch", "pipeline", "models", "blending", "folds", "competition"},
 }
 
 
