@@ -6,12 +6,13 @@ import os
 import platform
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import yaml
@@ -27,6 +28,7 @@ from pipeline.store import Predictions, concatenate, load_predictions
 
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "opencv-python", "numpy")
 RESERVED = ("ensembles", "cache", "wandb")  # folders beside the runs
+LOCK_SECONDS = 2.0  # a killed process may keep a lock so long, and a look at it takes it for an instant
 KEYS = ("contest", "recipe_name", "seed", "folds_sha256", "n_folds")
 
 
@@ -91,6 +93,14 @@ class Fold:
     def locked(self) -> AbstractContextManager[None]:
         """Hold the fold for this process. Raises DataError when another one trains it. A killed holder lets go."""
         return _locked(self.folder, "is being trained by another process")
+
+    @property
+    def holder(self) -> str | None:
+        """The process that holds the fold, if one other than this does."""
+        if not (self.folder / ".lock").is_file():
+            return None
+        with (self.folder / ".lock").open("a+") as file:
+            return None if _lock(file) else _holder(file)
 
 
 @dataclass(frozen=True)
@@ -177,20 +187,33 @@ class Run:
 
 @contextmanager
 def _locked(folder: Path, refusal: str | None) -> Iterator[None]:
-    """Hold `folder` for this process. Where another one does: raise DataError with `refusal`, or wait without one."""
+    """Hold `folder` for this process. Where another one does: wait; with `refusal`, raise DataError after a moment."""
     folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
     with (folder / ".lock").open("a+") as file:
-        try:
-            # Not flock: workers would inherit it, and hold it for seconds after their parent was killed.
-            fcntl.lockf(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
-        except (BlockingIOError, PermissionError) as error:
-            file.seek(0)
-            holder = file.read().strip() or "?"
-            raise DataError(f"{folder} {refusal}: {holder}") from error
+        while not _lock(file):
+            if refusal and time.monotonic() - began > LOCK_SECONDS:
+                raise DataError(f"{folder} {refusal}: {_holder(file)}")
+            time.sleep(0.1)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
         yield
+
+
+def _lock(file: IO) -> bool:
+    """Lock an open file for this process, if no other one has."""
+    try:
+        # Not flock: workers would inherit it, and hold it for seconds after their parent was killed.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _holder(file: IO) -> str:
+    file.seek(0)
+    return file.read().strip() or "?"
 
 
 def check_name(name: str) -> str:
