@@ -96,7 +96,7 @@ class Fold:
 
     @property
     def holder(self) -> str | None:
-        """The process that holds the fold, if one other than this does."""
+        """The process that holds the fold, if any does. Not for that process: it would lose its hold by looking."""
         if not (self.folder / ".lock").is_file():
             return None
         with (self.folder / ".lock").open("a+") as file:
