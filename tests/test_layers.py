@@ -14,7 +14,13 @@ MODULES = [
     for p in sorted((ROOT / folder).rglob("*.py"))
 ]
 SCRIPTS = ("train", "infer", "ensemble")
-COMMANDS = [f"{name}.py" for name in SCRIPTS] + ["-m folds", "-m competition", "-m pipeline.compare"]
+COMMANDS = [f"{name}.py" for name in SCRIPTS] + [
+    "-m folds",
+    "-m competition",
+    "-m pipeline.compare",
+    "-m pipeline.table",
+]
+COMMANDS += ["-m competition.stand_in.fashion_mnist"]
 COMMANDS += [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun", "blend", "scale")]
 # What each package may import of the project.
 ALLOWED = {

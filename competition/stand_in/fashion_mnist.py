@@ -11,9 +11,13 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from competition import cli
 from competition.stand_in.idx import IdxFile, read_idx
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 CLASSES = (
@@ -120,14 +124,15 @@ def _write(source: Path, archive: Path, answers: Path, train: Files, test: Files
         file.write(_csv(("id", "label", "Usage"), usage))
     with atomic_open(archive, "wb") as file, zipfile.ZipFile(file, "w") as packed:
         # A bare ZipInfo has a fixed date, so that the archive depends on nothing but its content.
-        for name, png in zip(names, tqdm(_png(images), total=len(names), desc="packing", disable=None, leave=False)):
+        bar = tqdm(_png(images), total=len(names), desc=f"packing {archive.name}", disable=None, leave=False)
+        for name, png in zip(names, bar, strict=True):
             packed.writestr(zipfile.ZipInfo(name), png)
         packed.writestr(zipfile.ZipInfo("train.csv"), _csv(("id", "label"), rows["train"]))
         blank = [(name, CLASSES[0]) for name, _ in rows["test"]]
         packed.writestr(zipfile.ZipInfo("sample_submission.csv"), _csv(("id", "label"), blank))
 
 
-def _png(images) -> Iterator[bytes]:
+def _png(images: "np.ndarray") -> Iterator[bytes]:
     import cv2
 
     return (cv2.imencode(".png", image)[1].tobytes() for image in images)
