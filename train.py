@@ -1,6 +1,7 @@
 """Train recipes on the folds of a contest. Stop it whenever you like: the same command goes on where it stopped."""
 
 import argparse
+import sys
 
 from competition import cli
 from launch.child import end_with_parent
@@ -27,16 +28,30 @@ def main() -> None:
     parser.add_argument(
         "--stop-after", type=int, metavar="EPOCH", help="stop each fold after this epoch, to go on another time"
     )
+    parser.add_argument(
+        "--launcher",
+        choices=["here", "local"],
+        default="here",
+        help="where folds are trained: one after the other in this process (default), or side by side on this machine",
+    )
+    parser.add_argument(
+        "--parallel", type=int, metavar="K", help="folds at a time with --launcher local (default: one for each GPU)"
+    )
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
+    if args.parallel is not None and args.launcher != "local":
+        parser.error("--parallel is for --launcher local")
 
     end_with_parent()
     # Imported here, because torch takes seconds and --help should not.
     from launch.here import conclude, train_here
     from launch.job import fold_numbers, fold_tasks, prepare
+    from launch.local import local_places, train_local
     from launch.plan import plan_runs
+    from launch.supervise import report
     from pipeline.tracking import resolve_mode
 
+    places = local_places(args.parallel) if args.launcher == "local" else []
     contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
     job = prepare(contest, plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name))
@@ -47,9 +62,12 @@ def main() -> None:
             if fold.done:
                 print(f"{run.name}: fold {fold.number} is done")
     shared = ("--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode)
-    train_here(job, fold_tasks(job, numbers, shared, args.stop_after), mode)
+    tasks = fold_tasks(job, numbers, shared, args.stop_after)
+    failures = train_local(tasks, places) if places else train_here(job, tasks, mode)
     for run in job.runs:
         conclude(job, run, mode)
+    if failures:
+        sys.exit(report(failures))
 
 
 if __name__ == "__main__":
