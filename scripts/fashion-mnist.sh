@@ -2,7 +2,7 @@
 # Fashion-MNIST as a contest, from the four IDX files to the test accuracy. Stop it whenever you like: the same command
 # goes on. The files come from Debian's package dataset-fashion-mnist, or from the folder FASHION_MNIST.
 #
-#   scripts/fashion-mnist.sh [OPTIONS OF train.py]   --parallel 5, --set schedule.epochs=2, …
+#   scripts/fashion-mnist.sh [OPTIONS OF train.py]   --launcher local, --set schedule.epochs=2, …
 #   RECIPES="fashion-compact" scripts/fashion-mnist.sh
 #
 # `make fashion-mnist` installs what is needed first.

@@ -2,7 +2,7 @@
 # From Kaggle's zip of the real contest to the README's table of recipes: a night on a GPU. Stop it whenever you like:
 # the same command goes on. It submits nothing.
 #
-#   scripts/unibuc.sh [OPTIONS OF train.py]          --parallel 5, --set schedule.epochs=8, …
+#   scripts/unibuc.sh [OPTIONS OF train.py]          --launcher local, --set schedule.epochs=8, …
 #   ANSWERS=solution.csv scripts/unibuc.sh           where you have the test rows' labels
 #   C=contest.yaml RECIPES="plain-cnn trace-resnet"  another contest, other recipes
 #
