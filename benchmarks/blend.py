@@ -58,10 +58,11 @@ def main() -> None:
     from threadpoolctl import threadpool_limits
 
     from benchmarks.blenders import installed, quality
-    from benchmarks.host import cpu, load_average
+    from benchmarks.host import load_average
     from benchmarks.libraries import DATA, load, make
+    from pipeline.machine import processor
 
-    machine = {"cpu": cpu(), "threads": 1, "load_average": load_average()}
+    machine = {"cpu": processor(), "threads": 1, "load_average": load_average()}
     report: dict[str, Any] = {"machine": machine, "peers": installed(), "repeats": args.repeats}
     with threadpool_limits(1):
         if "quality" in args.only:

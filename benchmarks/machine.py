@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.host import cpu
 from pipeline.device import arithmetic, available_cores
+from pipeline.machine import processor
 
 
 def describe(device: torch.device) -> dict[str, Any]:
     """Processor, cores, versions and threads of this process, and what `precision: auto` means here."""
     return {
-        "cpu": cpu(),
+        "cpu": processor(),
         "cores": available_cores(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "torch": torch.__version__,

@@ -24,9 +24,10 @@ def main() -> None:
     cli.add_debug_argument(parser)
     args = parser.parse_args()
 
-    from benchmarks.host import cpu, load_average
+    from benchmarks.host import load_average
+    from pipeline.machine import processor
 
-    machine = {"cpu": cpu(), "load_average": load_average()}
+    machine = {"cpu": processor(), "load_average": load_average()}
     with tempfile.TemporaryDirectory(prefix="scale-") as folder:
         stages = _measure(Path(folder), args.rows, args.classes, args.members)
     report = {"machine": machine, "rows": args.rows, "classes": args.classes, "members": args.members, "stages": stages}

@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import torch
 
+from pipeline.machine import processor
+
 
 def prepare_device() -> torch.device:
     """Choose the first GPU (CUDA or Apple's), else the CPU, and prepare this process for it.
@@ -36,6 +38,13 @@ def _keep_freed_memory() -> None:
         m_trim_threshold, m_mmap_threshold = -1, -3  # of malloc.h
         libc.mallopt(m_mmap_threshold, 2**30)
         libc.mallopt(m_trim_threshold, 2**31 - 1)
+
+
+def machine_name(device: torch.device) -> str:
+    """What the minutes of a training were spent on: the GPU's name, or the processor's with the cores it may use."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{processor()}, {available_cores()} cores"
 
 
 def native_bfloat16(device: torch.device) -> bool:

@@ -19,7 +19,7 @@ from folds.store import Split
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
 from pipeline.checkpoint import save_weights
-from pipeline.device import augmentation_workers, peak_memory
+from pipeline.device import augmentation_workers, machine_name, peak_memory
 from pipeline.group import ALONE, LOOK_EVERY, Group
 from pipeline.learner import Learner, create_learner
 from pipeline.mixing import seed_everything
@@ -156,6 +156,7 @@ def _finish(task: Task, fold: Fold, learner: Learner, probabilities: np.ndarray 
             "seconds": sum(row["seconds"] for row in history),
             "images_per_second": float(np.median([row["images_per_second"] for row in history])),
             "selected_on_oof": task.run.selected_on_oof,
+            "machine": machine_name(task.device),
         }
     )
 

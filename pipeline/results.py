@@ -35,7 +35,7 @@ class Result:
 
     cost: of one network of each run. oof: mean of the folds' scores, of an ensemble its nested score. spread: sd of the
     folds' scores. scores: by the parts' names, where they were predicted. minutes: of training, all folds. machines:
-    where that was, as far as the runs say it.
+    where that was; runs of earlier versions do not say it.
     """
 
     name: str

@@ -61,7 +61,7 @@ class Fold:
         return (self.folder / "DONE").is_file()
 
     def result(self) -> dict[str, Any]:
-        """What DONE says: score, loss, epochs, seconds, images_per_second. Raises DataError when unfinished."""
+        """What DONE says: score, loss, epochs, seconds, images_per_second, machine. Raises DataError if unfinished."""
         try:
             result = json.loads((self.folder / "DONE").read_text())
         except (OSError, ValueError) as error:

@@ -17,6 +17,7 @@ from folds.store import read_folds, write_folds
 from pipeline import table
 from pipeline.config import Model
 from pipeline.costs import Cost, cost_of
+from pipeline.device import machine_name, prepare_device
 from pipeline.ensemble import Options, fit_ensemble
 from pipeline.ensemble_folder import write_ensemble
 from pipeline.run import Run
@@ -144,5 +145,7 @@ def test_the_script_goes_from_the_data_to_the_table(tmp_path):
     rows = [line.split("|")[1].strip() for line in done.stdout.splitlines() if line.startswith("|")][2:]
     plain = ["plain-cnn-s0", "plain-cnn-s1", "plain-cnn-256-s0", "plain-cnn-256-s1"]
     assert rows == [*plain, "starting-point", "trace-resnet-s0", "all-recipes"]
+    # The minutes are told with the machine that they were spent on.
+    assert done.stdout.count(f" on {machine_name(prepare_device())}") == len(rows)
     weights = json.loads((kit / "runs/tiny/ensembles/starting-point/weights.json").read_text())["weights"]
     assert weights == dict.fromkeys(sorted(plain), 0.25)
