@@ -27,6 +27,16 @@ def main() -> None:
     parser.add_argument(
         "--stop-after", type=int, metavar="EPOCH", help="stop each fold after this epoch, to go on another time"
     )
+    parser.add_argument(
+        "--gpus-per-fold", type=int, default=1, metavar="N", help="train each fold on N GPUs together (default: 1)"
+    )
+    parser.add_argument(
+        "--max-restarts",
+        type=int,
+        default=0,
+        metavar="M",
+        help="of the processes of a fold, should one die (default: 0)",
+    )
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
 
@@ -35,19 +45,32 @@ def main() -> None:
     from launch.here import conclude, train_here
     from launch.job import fold_numbers, fold_tasks, prepare
     from launch.plan import plan_runs
+    from launch.together import check_together, train_together
+    from pipeline.group import together
     from pipeline.tracking import resolve_mode
 
     contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
     job = prepare(contest, plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name))
+    if args.gpus_per_fold > 1:
+        for run in job.runs:
+            check_together(run.recipe, args.gpus_per_fold)
     mode, reason = resolve_mode(args.wandb)
+    shared = ("--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode)
+    tasks = fold_tasks(job, numbers, shared, args.stop_after)
+    if together():  # one of the processes that train_together starts
+        train_here(job, tasks, mode)
+        return
+
     print(reason)
     for run in job.runs:
         for fold in run.folds:
             if fold.done:
                 print(f"{run.name}: fold {fold.number} is done")
-    shared = ("--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode)
-    train_here(job, fold_tasks(job, numbers, shared, args.stop_after), mode)
+    if args.gpus_per_fold > 1:
+        train_together(tasks, args.gpus_per_fold, args.max_restarts)
+    else:
+        train_here(job, tasks, mode)
     for run in job.runs:
         conclude(job, run, mode)
 
