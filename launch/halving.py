@@ -90,9 +90,7 @@ class _Result:
     reason: str = ""
 
 
-def halve(
-    job: Job, shared: tuple[str, ...], launch: Launcher, until: int | None = None
-) -> tuple[Job, list[Failure]]:
+def halve(job: Job, shared: tuple[str, ...], launch: Launcher, until: int | None = None) -> tuple[Job, list[Failure]]:
     """Train fold 0 of every sweep with `halving` from rung to rung, and discard points on the way.
 
     Args:
@@ -122,7 +120,7 @@ def halve(
 
 
 def survivors(scores: Sequence[float | None], keep: float, scale: Scale) -> list[int]:
-    """The places of the points that go on, the best first: `keep` of all, rounded up. Of equal ones, the first are better.
+    """The places of the points that go on, the best first: `keep` of all, rounded up. Of equals, the first is better.
 
     Args:
         scores: None for a point whose training failed; it never goes on.

@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -307,6 +307,16 @@ def find_run(contest: Contest, name: str) -> Run:
             return open_run(folder)
     known = ", ".join(run.name for run in list_runs(contest)) or "none yet"
     raise DataError(f"no run {name!r} in {contest.runs}; there are: {known}")
+
+
+def find_runs(contest: Contest, names: Sequence[str]) -> list[Run]:
+    """The runs given by name or by path, or all of a sweep by its name; each once. Raises as `find_run`."""
+    known: dict[str | None, list[Run]] = {}
+    for run in list_runs(contest):
+        known.setdefault(run.sweep, []).append(run)
+    known |= {run.name: [run] for each in list(known.values()) for run in each}
+    found = [run for name in names for run in known.get(name) or [find_run(contest, name)]]
+    return list({run.folder.resolve(): run for run in found}.values())
 
 
 def contest_of(run: Run, data: str | None) -> Contest:
