@@ -1,6 +1,7 @@
 """Train recipes on the folds of a contest. Stop it whenever you like: the same command goes on where it stopped."""
 
 import argparse
+import sys
 
 from competition import cli
 from launch.child import end_with_parent
@@ -14,7 +15,8 @@ def main() -> None:
         "--recipe",
         nargs="+",
         default=["trace-resnet"],
-        help="names of recipes in recipes/, or paths to YAML files (default: trace-resnet)",
+        help="names of recipes in recipes/, or paths to YAML files, of recipes or of sweeps, such as "
+        "recipes/sweeps/trace-resnet-lr-decay.yaml (default: trace-resnet)",
     )
     parser.add_argument("--fold", type=int, nargs="+", metavar="K", help="which folds to train (default: all)")
     parser.add_argument(
@@ -28,6 +30,16 @@ def main() -> None:
         "--stop-after", type=int, metavar="EPOCH", help="stop each fold after this epoch, to go on another time"
     )
     parser.add_argument(
+        "--launcher",
+        choices=["here", "local"],
+        default="here",
+        help="where folds are trained: one after the other in this process (default; with a sweep, each in its own), or "
+        "side by side on this machine",
+    )
+    parser.add_argument(
+        "--parallel", type=int, metavar="K", help="folds at a time with --launcher local (default: one for each GPU)"
+    )
+    parser.add_argument(
         "--gpus-per-fold", type=int, default=1, metavar="N", help="train each fold on N GPUs together (default: 1)"
     )
     parser.add_argument(
@@ -39,40 +51,59 @@ def main() -> None:
     )
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
+    if args.parallel is not None and args.launcher != "local":
+        parser.error("--parallel is for --launcher local")
 
     end_with_parent()
     # Imported here, because torch takes seconds and --help should not.
+    from launch.halving import halve
     from launch.here import conclude, train_here
     from launch.job import fold_numbers, fold_tasks, prepare
+    from launch.local import local_places, train_local
     from launch.plan import plan_runs
+    from launch.supervise import report
+    from launch.tasks import Failure, FoldTask
     from launch.together import check_together, train_together
     from pipeline.group import together
     from pipeline.tracking import resolve_mode
 
     contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
-    job = prepare(contest, plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name))
+    planned = plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name)
+    # A point of a sweep whose training fails must not end the others: each is trained by a command of its own.
+    places = []
+    if args.launcher == "local" or any(plan.sweep for plan in planned):
+        places = local_places(args.parallel if args.launcher == "local" else 1, args.gpus_per_fold)
+    job = prepare(contest, planned)
     if args.gpus_per_fold > 1:
         for run in job.runs:
             check_together(run.recipe, args.gpus_per_fold)
     mode, reason = resolve_mode(args.wandb)
     shared = ("--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode)
-    tasks = fold_tasks(job, numbers, shared, args.stop_after)
     if together():  # one of the processes that train_together starts
-        train_here(job, tasks, mode)
+        train_here(job, fold_tasks(job, numbers, shared, args.stop_after), mode)
         return
+    if places and args.gpus_per_fold > 1:
+        shared += ("--gpus-per-fold", str(args.gpus_per_fold), "--max-restarts", str(args.max_restarts))
+
+    def launch(tasks: list[FoldTask]) -> list[Failure]:
+        if places:
+            return train_local(tasks, places)
+        if args.gpus_per_fold > 1:
+            return train_together(tasks, args.gpus_per_fold, args.max_restarts)
+        return train_here(job, tasks, mode)
 
     print(reason)
+    job, failures = halve(job, shared, launch, args.stop_after)
     for run in job.runs:
         for fold in run.folds:
             if fold.done:
                 print(f"{run.name}: fold {fold.number} is done")
-    if args.gpus_per_fold > 1:
-        train_together(tasks, args.gpus_per_fold, args.max_restarts)
-    else:
-        train_here(job, tasks, mode)
+    failures += launch(fold_tasks(job, numbers, shared, args.stop_after))
     for run in job.runs:
         conclude(job, run, mode)
+    if failures:
+        sys.exit(report(failures))
 
 
 if __name__ == "__main__":
