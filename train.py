@@ -33,7 +33,7 @@ def main() -> None:
         "--launcher",
         choices=["here", "local"],
         default="here",
-        help="where folds are trained: one after the other in this process (default; with a sweep, each in its own), or "
+        help="where folds are trained: one after the other in this process (default; with a sweep, in one each), or "
         "side by side on this machine",
     )
     parser.add_argument(

@@ -148,6 +148,8 @@ def _halve(
     for rung in range(len(decisions.rungs), len(sweep.halving.after)):
         # A point that was discarded at this very rung, before the command was ended, takes part in the decision again.
         entering = [each for each in candidates if each.discarded is None or each.discarded.rung > rung]
+        if not entering:
+            break
         print(f"{sweep.name}: rung {rung + 1} of {len(sweep.halving.after)}, {len(entering)} points", flush=True)
         tasks = [task for each in entering if each.discarded is None for task in each.tasks(job, shared, rung)]
         failures = launch(tasks) if tasks else []

@@ -1,25 +1,41 @@
 """Sweeps: their files, the names and commands of their points, and early discarding by fold 0."""
 
+import json
 import math
+import os
 import random
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competition.errors import SpecError
+from competition.contest import Contest
+from competition.errors import DataError, SpecError
 from competition.metrics import Scale
+from competition.rows.tables import load_train
 from competition.strict_yaml import parse_yaml, write_value
-from launch.halving import survivors
+from folds.store import write_folds
+from launch.halving import halve, survivors
+from launch.job import Job, prepare
 from launch.plan import plan_runs
 from launch.sweep import LONGEST, is_sweep, point_labels
+from launch.tasks import Failure, FoldTask
 from pipeline.augment import Augmentation
 from pipeline.config import RECIPES, load_recipe
 from pipeline.network import check_network, check_rules
-from pipeline.run import check_name
-from tests.support import make_contest
+from pipeline.run import check_name, open_run
+from tests.support import Tiny, make_contest
+
+ROOT = Path(__file__).parent.parent
 
 SMALL = """
 model: {name: plain_cnn_128}
@@ -189,3 +205,241 @@ def test_a_recipe_is_no_sweep(tmp_path):
     (tmp_path / "small.yaml").write_text(SMALL)
     assert not is_sweep(str(tmp_path / "small.yaml")) and not is_sweep("trace-resnet") and not is_sweep("a/b.yaml")
     assert load_recipe(str(tmp_path / "small.yaml")).batch_size == 8
+
+
+# Halving by scores that are told, without training.
+
+EIGHT = "recipe: small.yaml\ngrid: {optimizer.lr: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]}\n"
+EIGHT += "halving: {keep: 0.5, after: [0.25, 0.5, 1.0]}\n"
+Scores = Callable[[float, int], float]
+
+
+class Trainer:
+    """Launches nothing: what training would write follows from `scores`: (learning rate, seed) → validation score.
+
+    lost: the number of the task in which this command is killed. failing: learning rates that cannot be trained, with
+    whether that is because they diverge.
+    """
+
+    def __init__(self, scores: Scores, lost: int | None = None, failing: dict[float, bool] | None = None) -> None:
+        self.scores, self.lost, self.failing = scores, lost, failing or {}
+        self.trained: list[tuple[str, int | None]] = []
+
+    def __call__(self, tasks: list[FoldTask]) -> list[Failure]:
+        failures = []
+        for task in tasks:
+            if len(self.trained) == self.lost:
+                raise KeyboardInterrupt
+            lr = task.run.recipe.optimizer.lr
+            self.trained.append((task.run.name, task.until))
+            task.fold.folder.mkdir(parents=True, exist_ok=True)
+            if lr in self.failing:
+                if self.failing[lr]:
+                    task.fold.diverged.write_text("no number any more\n")
+                failures.append(Failure(task, 2, "reason"))
+                continue
+            for epoch in range(len(task.fold.history()) + 1, (task.until or 4) + 1):
+                task.fold.append_history({"epoch": epoch, "val/accuracy": self.scores(lr, task.run.seed)})
+            if task.until is None:
+                task.fold.finish({"metric": "accuracy", "score": 0.5})
+        return failures
+
+
+@pytest.fixture
+def contest(tmp_path: Path) -> Contest:
+    """Nine rows in three folds; beside them a recipe of four epochs."""
+    (tmp_path / "small.yaml").write_text(SMALL)
+    contest = make_contest(tmp_path, n_train=9, n_test=3, size=16).contest()
+    write_folds(contest, load_train(contest), np.arange(9) % 3)
+    return contest
+
+
+def job_of(contest: Contest, text: str = EIGHT, seeds: tuple[int, ...] = (0,)) -> Job:
+    sweep = write_sweep(contest.runs.parent.parent, text)
+    return prepare(contest, plan_runs(contest.spec, [sweep], seeds, [], None))
+
+
+def names_of(job: Job) -> list[str]:
+    return [re.sub(r"some-lr=(\d)\.0", r"\1", run.name) for run in job.runs]
+
+
+def told(contest: Contest) -> dict[str, dict]:
+    """What the sweep has written, without the times."""
+    files = [*contest.runs.glob("*/DISCARDED"), *contest.runs.glob("sweeps/*")]
+    return {str(file.relative_to(contest.runs)): json.loads(file.read_text()) | {"when": 0} for file in files}
+
+
+def test_half_of_the_points_go_on_at_every_rung(contest):
+    trainer = Trainer(lambda lr, _: 0.1 * lr)
+    left, failures = halve(job_of(contest), ("--wandb", "disabled"), trainer)
+    assert names_of(left) == ["8-s0"] and not failures
+    assert [until for _, until in trainer.trained] == [1] * 8 + [2] * 4 + [None] * 2
+    files = told(contest)
+    assert [files[f"some-lr={k}.0-s0/DISCARDED"]["rung"] for k in range(1, 8)] == [1, 1, 1, 1, 2, 2, 3]
+    assert files["some-lr=6.0-s0/DISCARDED"] == {
+        "sweep": "some",
+        "rung": 2,
+        "epoch": 2,
+        "epochs": 4,
+        "metric": "accuracy",
+        "when": 0,
+        "score": pytest.approx(0.6),
+        "needed": pytest.approx(0.7),
+        "reason": "",
+    }
+    # The same command again trains nothing, and says the same.
+    assert names_of(halve(job_of(contest), (), Trainer(lambda lr, _: -lr, lost=0))[0]) == ["8-s0"]
+    assert told(contest) == files
+
+
+def test_wherever_it_was_interrupted_it_decides_the_same(contest, tmp_path):
+    whole = tmp_path / "whole"
+    halve(job_of(contest), (), Trainer(lambda lr, _: (lr * 5) % 7))
+    files = told(contest)
+    shutil.move(contest.runs, whole)
+    shutil.copytree(whole, contest.runs, ignore=shutil.ignore_patterns("some-*", "sweeps"))
+    for lost in (0, 5, 1, 3, 2, 1, 1):
+        with pytest.raises(KeyboardInterrupt):
+            halve(job_of(contest), (), Trainer(lambda lr, _: (lr * 5) % 7, lost))
+    halve(job_of(contest), (), Trainer(lambda lr, _: (lr * 5) % 7))
+    assert told(contest) == files
+
+
+def test_killed_between_two_of_its_marks_it_discards_the_others_too(contest, monkeypatch):
+    job, written = job_of(contest), count()
+
+    def write(folder: Path, discarded: object) -> None:
+        if next(written) == 2:
+            raise KeyboardInterrupt
+        write_discarded(folder, discarded)
+
+    from launch.halving import write_discarded
+
+    monkeypatch.setattr("launch.halving.write_discarded", write)
+    with pytest.raises(KeyboardInterrupt):
+        halve(job, (), Trainer(lambda lr, _: lr))
+    assert len(told(contest)) == 2
+    trainer = Trainer(lambda lr, _: lr)
+    assert names_of(halve(job_of(contest), (), trainer)[0]) == ["8-s0"]
+    assert [until for _, until in trainer.trained] == [2] * 4 + [None] * 2
+
+
+def test_a_point_is_as_good_as_the_mean_of_its_seeds(contest):
+    text = "recipe: small.yaml\ngrid: {optimizer.lr: [1.0, 2.0]}\nhalving: {keep: 0.5, after: [0.5]}\n"
+    scores = {(1.0, 0): 0.9, (1.0, 1): 0.1, (2.0, 0): 0.6, (2.0, 1): 0.5}
+    left, _ = halve(job_of(contest, text, (0, 1)), (), Trainer(lambda lr, seed: scores[lr, seed]))
+    assert names_of(left) == ["2-s0", "2-s1"]
+    assert {file["score"] for name, file in told(contest).items() if "DISCARDED" in name} == {0.5}
+
+
+def test_a_point_that_diverges_is_discarded_and_the_others_go_on(contest):
+    trainer = Trainer(lambda lr, _: 0.1 * lr, failing={8.0: True})
+    left, failures = halve(job_of(contest), (), trainer)
+    assert names_of(left) == ["7-s0"] and not failures
+    mark = told(contest)["some-lr=8.0-s0/DISCARDED"]
+    assert mark["score"] is None and mark["reason"] == "no number any more" and mark["rung"] == 1
+
+
+def test_where_all_diverge_nothing_is_left_and_the_failures_are_told(contest):
+    left, failures = halve(
+        job_of(contest), (), Trainer(lambda *_: 0, failing=dict.fromkeys(map(float, range(9)), True))
+    )
+    assert not left.runs and len(failures) == 8 and len(told(contest)) == 9
+    left, failures = halve(job_of(contest), (), Trainer(lambda *_: 0, lost=0))
+    assert not left.runs and not failures
+
+
+def test_a_full_disk_discards_nobody(contest):
+    left, (failure,) = halve(job_of(contest), (), Trainer(lambda lr, _: lr, failing={2.0: False}))
+    assert not left.runs and failure.task.run.name == "some-lr=2.0-s0" and not told(contest)
+    assert names_of(halve(job_of(contest), (), Trainer(lambda lr, _: lr))[0]) == ["8-s0"]
+
+
+def test_a_sweep_that_was_changed_after_a_decision_is_refused(contest):
+    halve(job_of(contest), (), Trainer(lambda lr, _: lr))
+    for text, seeds, what in ((EIGHT.replace("7.0, ", ""), (0,), "points or seeds"), (EIGHT, (1,), "points or seeds")):
+        with pytest.raises(SpecError, match=f"other {what}"):
+            halve(job_of(contest, text, seeds), (), Trainer(lambda lr, _: lr))
+    with pytest.raises(SpecError, match="other halving"):
+        halve(job_of(contest, EIGHT.replace("keep: 0.5", "keep: 0.6")), (), Trainer(lambda lr, _: lr))
+    with pytest.raises(SpecError, match=r"--stop-after 3: .*some\.yaml has halving"):
+        halve(job_of(contest), (), Trainer(lambda lr, _: lr), 3)
+
+
+def test_who_deletes_the_mark_has_the_point_back(contest):
+    halve(job_of(contest), (), Trainer(lambda lr, _: lr))
+    (contest.runs / "some-lr=2.0-s0" / "DISCARDED").unlink()
+    assert names_of(halve(job_of(contest), (), Trainer(lambda lr, _: lr, lost=0))[0]) == ["2-s0", "8-s0"]
+
+
+def test_a_score_that_nobody_looked_for_is_asked_for(contest):
+    job = job_of(contest, EIGHT)
+    job.runs[2].folds[0].folder.mkdir(parents=True)
+    job.runs[2].folds[0].append_history({"epoch": 1, "train/loss": 1.0})
+    with pytest.raises(DataError, match=r"lr=3\.0-s0/fold0/metrics\.jsonl has no val/accuracy at epoch 1"):
+        halve(job, (), Trainer(lambda lr, _: lr))
+
+
+# And with training.
+
+REAL = """
+recipe: small.yaml
+points:
+  - {optimizer.lr: 1e-6}
+  - {optimizer: {name: sgd, lr: 1e30}}
+  - {optimizer.lr: 3e-3, augment: [{HorizontalFlip: {p: 0.5}}]}
+  - {optimizer.lr: 1e-3}
+halving: {keep: 0.5, after: [0.25, 0.75]}
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory) -> tuple[Tiny, Path, Path]:
+    """A contest with the runs of a halving sweep, once whole and once killed over and over: two folders of runs."""
+    folder = tmp_path_factory.mktemp("swept")
+    tiny = make_contest(folder, 24, 6, metric="log_loss", direction="minimize", kind="probability", size=16)
+    (folder / "small.yaml").write_text(SMALL)
+    (folder / "some.yaml").write_text(REAL)
+    contest = tiny.contest()
+    write_folds(contest, load_train(contest), np.arange(24) // 3 % 3)
+    moments = [["write", 9], ["write", 30], ["kill", 4], ["write", 20], ["term", 9], ["write", 33], ["kill", 17]]
+    for name, ends in (("whole", []), ("killed", moments)):
+        shutil.copytree(contest.runs, folder / name / "tiny")
+        line = [sys.executable, "-m", "tests.crashes", json.dumps(ends), *arguments(tiny, folder / name)]
+        line += ["-r", str(folder / "some.yaml"), "--wandb", "disabled"]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=True)
+        assert "Traceback" not in done.stderr, done.stderr
+        statuses = json.loads(done.stdout.splitlines()[-1])
+        assert statuses == [143 if kind == "term" else -9 for kind, _ in ends] + [0], done.stdout + done.stderr
+    return tiny, folder / "whole", folder / "killed"
+
+
+def arguments(tiny: Tiny, runs: Path) -> list[str]:
+    return ["-c", str(tiny.spec), "--data", str(tiny.data), "--runs", str(runs)]
+
+
+def test_killed_anywhere_the_same_points_survive_bit_for_bit(swept):
+    tiny, whole, killed = swept
+    contests = [Contest(tiny.contest().spec, tiny.data, runs / "tiny") for runs in (whole, killed)]
+    first, second = map(told, contests)
+    where = str(contests[1].runs), str(contests[0].runs)
+    assert json.loads(json.dumps(second).replace(*where)) == first and len(first) == 4
+    marks = {name.split("/")[0]: mark["rung"] for name, mark in first.items() if "DISCARDED" in name}
+    assert sorted(marks.values()) == [1, 1, 2] and marks["some-optimizer=v1-s0"] == 1
+    runs = [open_run(path.parent) for path in sorted(contests[0].runs.glob("*/config.yaml"))]
+    assert [run.name for run in runs if not run.unfinished] == [run.name for run in runs if run.name not in marks]
+    assert all(run.sweep == "some" for run in runs)
+    for run in runs:
+        twin = open_run(contests[1].runs / run.name)
+        if not run.discarded:
+            assert [f.weights.read_bytes() for f in run.folds] == [f.weights.read_bytes() for f in twin.folds]
+        assert [row["val/loss"] for row in run.folds[0].history()] == [
+            row["val/loss"] for row in twin.folds[0].history()
+        ]
+
+
+def command(swept: tuple[Tiny, Path, Path], *line: str) -> subprocess.CompletedProcess:
+    tiny, whole, _ = swept
+    line = [sys.executable, *line, *arguments(tiny, whole)]
+    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
