@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 
 from competition import cli
 from launch.child import end_with_parent
@@ -43,16 +44,14 @@ def main() -> None:
         "--gpus-per-fold", type=int, default=1, metavar="N", help="train each fold on N GPUs together (default: 1)"
     )
     parser.add_argument(
-        "--max-restarts",
-        type=int,
-        default=0,
-        metavar="M",
-        help="of the processes of a fold, should one die (default: 0)",
+        "--max-restarts", type=int, metavar="M", help="of these N processes, should one of them die (default: 0)"
     )
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
     if args.parallel is not None and args.launcher != "local":
         parser.error("--parallel is for --launcher local")
+    if args.gpus_per_fold < 1 or (args.max_restarts is not None and args.gpus_per_fold == 1):
+        parser.error("--gpus-per-fold is 1 or more, and --max-restarts for 2 or more")
 
     end_with_parent()
     # Imported here, because torch takes seconds and --help should not.
@@ -62,36 +61,37 @@ def main() -> None:
     from launch.local import local_places, train_local
     from launch.plan import plan_runs
     from launch.supervise import report
-    from launch.tasks import Failure, FoldTask
     from launch.together import check_together, train_together
     from pipeline.group import together
     from pipeline.tracking import resolve_mode
 
+    processes, restarts = args.gpus_per_fold, args.max_restarts or 0
     contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
     planned = plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name)
-    # A point of a sweep whose training fails must not end the others: each is trained by a command of its own.
     places = []
-    if args.launcher == "local" or any(plan.sweep for plan in planned):
-        places = local_places(args.parallel if args.launcher == "local" else 1, args.gpus_per_fold)
+    if args.launcher == "local":
+        places = local_places(args.parallel, processes)
+    elif any(each.sweep for each in planned):  # a point that cannot be trained must not end the others
+        places = local_places(1, processes)
+    if processes > 1:
+        for each in planned:
+            with each.checked():
+                check_together(each.recipe, processes)
     job = prepare(contest, planned)
-    if args.gpus_per_fold > 1:
-        for run in job.runs:
-            check_together(run.recipe, args.gpus_per_fold)
     mode, reason = resolve_mode(args.wandb)
-    shared = ("--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode)
+    shared = ["--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode]
+    if places and processes > 1:
+        shared += ["--gpus-per-fold", str(processes), "--max-restarts", str(restarts)]
     if together():  # one of the processes that train_together starts
         train_here(job, fold_tasks(job, numbers, shared, args.stop_after), mode)
         return
-    if places and args.gpus_per_fold > 1:
-        shared += ("--gpus-per-fold", str(args.gpus_per_fold), "--max-restarts", str(args.max_restarts))
-
-    def launch(tasks: list[FoldTask]) -> list[Failure]:
-        if places:
-            return train_local(tasks, places)
-        if args.gpus_per_fold > 1:
-            return train_together(tasks, args.gpus_per_fold, args.max_restarts)
-        return train_here(job, tasks, mode)
+    if places:
+        launch = partial(train_local, places=places)
+    elif processes > 1:
+        launch = partial(train_together, processes=processes, max_restarts=restarts)
+    else:
+        launch = partial(train_here, job, mode=mode)
 
     print(reason)
     job, failures = halve(job, shared, launch, args.stop_after)

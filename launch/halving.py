@@ -59,7 +59,7 @@ class _Candidate:
     def discarded(self) -> Discarded | None:
         return next((run.discarded for run in self.runs if run.discarded), None)
 
-    def tasks(self, job: Job, shared: tuple[str, ...], rung: int) -> list[FoldTask]:
+    def tasks(self, job: Job, shared: Sequence[str], rung: int) -> list[FoldTask]:
         """What is left to do until a rung."""
         tasks = []
         for planned, run in zip(self.planned, self.runs, strict=True):
@@ -90,7 +90,7 @@ class _Result:
     reason: str = ""
 
 
-def halve(job: Job, shared: tuple[str, ...], launch: Launcher, until: int | None = None) -> tuple[Job, list[Failure]]:
+def halve(job: Job, shared: Sequence[str], launch: Launcher, until: int | None = None) -> tuple[Job, list[Failure]]:
     """Train fold 0 of every sweep with `halving` from rung to rung, and discard points on the way.
 
     Args:
@@ -140,7 +140,7 @@ def _candidates(job: Job, sweep: Sweep) -> list[_Candidate]:
 
 
 def _halve(
-    job: Job, sweep: Sweep, candidates: list[_Candidate], shared: tuple[str, ...], launch: Launcher
+    job: Job, sweep: Sweep, candidates: list[_Candidate], shared: Sequence[str], launch: Launcher
 ) -> list[Failure]:
     """Decide all rungs that are not decided yet. Returns the failures that leave no point, or make it impossible."""
     path, metric = job.contest.runs / "sweeps" / f"{sweep.name}.json", job.contest.metric

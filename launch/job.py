@@ -1,6 +1,6 @@
 """What one command trains, with everything checked that could be wrong, before hours are spent on it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -73,7 +73,7 @@ def fold_numbers(contest: Contest, asked: list[int] | None) -> list[int]:
     return numbers
 
 
-def fold_tasks(job: Job, numbers: list[int], shared: tuple[str, ...], until: int | None = None) -> list[FoldTask]:
+def fold_tasks(job: Job, numbers: list[int], shared: Sequence[str], until: int | None = None) -> list[FoldTask]:
     """A task for each of these folds of every run that is not finished, the first fold of all runs first.
 
     Args:
@@ -86,7 +86,7 @@ def fold_tasks(job: Job, numbers: list[int], shared: tuple[str, ...], until: int
 
 
 def fold_task(
-    contest: Contest, run: Run, planned: PlannedRun, number: int, shared: tuple[str, ...], until: int | None
+    contest: Contest, run: Run, planned: PlannedRun, number: int, shared: Sequence[str], until: int | None
 ) -> FoldTask:
     """The task of training one fold of a run, as `fold_tasks` says."""
     arguments = ["-c", contest.name, "-r", planned.argument, "--seed", str(planned.seed)]

@@ -45,7 +45,7 @@ def main() -> None:
     print(json.dumps(statuses))
 
 
-def train_in_turn(tasks: list[FoldTask], _places: object = None) -> list[Failure]:
+def train_in_turn(tasks: list[FoldTask], **_how: object) -> list[Failure]:
     """Run the command of each task, one after the other, in this process."""
     failures = []
     for task in tasks:

@@ -9,12 +9,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +25,7 @@ from competition.contest import Contest
 from competition.errors import DataError, SpecError
 from competition.metrics import Scale
 from competition.rows.tables import load_train
-from competition.strict_yaml import parse_yaml, write_value
+from competition.strict_yaml import parse_yaml, read_yaml, write_value
 from folds.store import write_folds
 from launch.halving import halve, survivors
 from launch.job import Job, prepare
@@ -33,7 +36,10 @@ from pipeline.augment import Augmentation
 from pipeline.config import RECIPES, load_recipe
 from pipeline.network import check_network, check_rules
 from pipeline.run import check_name, open_run
+from pipeline.summary import track_fold
 from tests.support import Tiny, make_contest
+from tests.test_train import arguments_of
+from tests.test_train import run as command
 
 ROOT = Path(__file__).parent.parent
 
@@ -402,10 +408,10 @@ def swept(tmp_path_factory) -> tuple[Tiny, Path, Path]:
     (folder / "some.yaml").write_text(REAL)
     contest = tiny.contest()
     write_folds(contest, load_train(contest), np.arange(24) // 3 % 3)
-    moments = [["write", 9], ["write", 30], ["kill", 4], ["write", 20], ["term", 9], ["write", 33], ["kill", 17]]
+    moments = [["write", 9], ["kill", 2], ["write", 21], ["term", 3], ["write", 12]]
     for name, ends in (("whole", []), ("killed", moments)):
         shutil.copytree(contest.runs, folder / name / "tiny")
-        line = [sys.executable, "-m", "tests.crashes", json.dumps(ends), *arguments(tiny, folder / name)]
+        line = [sys.executable, "-m", "tests.crashes", json.dumps(ends), *arguments_of(tiny, folder / name)]
         line += ["-r", str(folder / "some.yaml"), "--wandb", "disabled"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=True)
@@ -413,10 +419,6 @@ def swept(tmp_path_factory) -> tuple[Tiny, Path, Path]:
         statuses = json.loads(done.stdout.splitlines()[-1])
         assert statuses == [143 if kind == "term" else -9 for kind, _ in ends] + [0], done.stdout + done.stderr
     return tiny, folder / "whole", folder / "killed"
-
-
-def arguments(tiny: Tiny, runs: Path) -> list[str]:
-    return ["-c", str(tiny.spec), "--data", str(tiny.data), "--runs", str(runs)]
 
 
 def test_killed_anywhere_the_same_points_survive_bit_for_bit(swept):
@@ -439,7 +441,69 @@ def test_killed_anywhere_the_same_points_survive_bit_for_bit(swept):
         ]
 
 
-def command(swept: tuple[Tiny, Path, Path], *line: str) -> subprocess.CompletedProcess:
-    tiny, whole, _ = swept
-    line = [sys.executable, *line, *arguments(tiny, whole)]
-    return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+def test_who_would_use_a_discarded_run_is_told_why_not(swept):
+    tiny, runs, _ = swept
+    lost, left = "some-lr=0.001-s0", "some-lr=0.003,augment=v1-s0"
+    why = "discarded at epoch 3/4 of fold 0, val log_loss 1."
+    delete = f"delete {runs / 'tiny' / lost / 'DISCARDED'}"
+    before = sorted((runs / "tiny" / lost).rglob("*"))
+    recipe = ["-r", str(runs.parent / "small.yaml"), "--set", "optimizer.lr=0.001", "--name", lost]
+    for line in (
+        ["train.py", *recipe],
+        ["train.py", *recipe, "--fold", "2"],
+        ["infer.py", lost],
+        ["ensemble.py", lost],
+    ):
+        said = command(tiny, *line, runs=runs, status=2)
+        assert why in said and "by the sweep some" in said and delete in said
+    assert sorted((runs / "tiny" / lost).rglob("*")) == before
+    command(tiny, "infer.py", left, runs=runs)
+    said = command(tiny, "ensemble.py", "--wandb", "disabled", "--name", "rest", runs=runs)
+    assert f"left out: {lost} ({why}" in said and said.count("left out") == 3
+    # The sweep again trains nothing more, for one fold neither.
+    said = command(tiny, "train.py", "-r", str(runs.parent / "some.yaml"), "--fold", "1", runs=runs)
+    assert f"{lost}: {why}" in said and f"{left}: fold 1 is done" in said and "rung" not in said
+
+
+def test_a_sweep_stands_together_in_the_comparison(swept, tmp_path):
+    tiny, runs, _ = swept
+    shutil.copytree(runs, tmp_path / "runs")
+    here = tmp_path / "runs" / "tiny"
+    shutil.copytree(here / "some-lr=0.003,augment=v1-s0", here / "alone")
+    config = read_yaml(here / "alone" / "config.yaml")
+    del config["sweep"]  # as versions before wrote it
+    (here / "alone" / "config.yaml").write_text(yaml.safe_dump(config))
+    for name in ("some", "some-lr=1e-06-s0"):
+        table = compare(tiny, tmp_path / "runs", name)
+        assert "alone" not in table and table.count("discarded at") == (3 if name == "some" else 1)
+    table = compare(tiny, tmp_path / "runs").splitlines()
+    assert [line.split()[:2] for line in table[1:7]] == [
+        *(["1", "alone"], ["sweep", "some:"], ["2", "lr=0.003,augment=v1-s0"]),
+        *(["3", "lr=0.001-s0"], ["4", "lr=1e-06-s0"], ["5", "optimizer=v1-s0"]),
+    ]
+    assert "4 runs, 3 discarded; their names begin with some-" in table[2]
+    kept, lost, wild = table[3].split(), table[4].split(), " ".join(table[6].split())
+    assert kept[2:4] == ["3/3", "4"] and kept[5] == "±" and "discarded" not in kept
+    assert lost[2:6] == ["0/3", "3/4", "–", "–"] and " ".join(lost[8:]).startswith(
+        "discarded at epoch 3/4 of fold 0, val"
+    )
+    assert wild.endswith("discarded at epoch 1/4 of fold 0, its training failed")
+
+
+def compare(tiny: Tiny, runs: Path, *names: str) -> str:
+    return command(tiny, "pipeline/compare.py", *names, runs=runs)
+
+
+def test_weights_and_biases_can_group_by_the_sweep(contest, monkeypatch):
+    run = job_of(contest).runs[0]
+    seen = {}
+    monkeypatch.setattr("pipeline.summary.track", lambda mode, **how: seen.update(how) or nullcontext())
+    with track_fold("disabled", contest, run, run.folds[0]):
+        assert seen["config"]["sweep"] == "some" and "sweep:some" in seen["tags"]
+
+
+def test_a_run_says_which_sweep_it_belongs_to_and_its_own_command_need_not(contest):
+    job = job_of(contest)
+    plain = replace(job.planned[0], sweep=None, point=None)
+    (run,) = prepare(contest, [plain]).runs
+    assert run == job.runs[0] and run.sweep == "some"
