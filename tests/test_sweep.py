@@ -497,7 +497,7 @@ def compare(tiny: Tiny, runs: Path, *names: str) -> str:
 def test_weights_and_biases_can_group_by_the_sweep(contest, monkeypatch):
     run = job_of(contest).runs[0]
     seen = {}
-    monkeypatch.setattr("pipeline.summary.track", lambda mode, **how: seen.update(how) or nullcontext())
+    monkeypatch.setattr("pipeline.summary.track", lambda _, **how: seen.update(how) or nullcontext())
     with track_fold("disabled", contest, run, run.folds[0]):
         assert seen["config"]["sweep"] == "some" and "sweep:some" in seen["tags"]
 
