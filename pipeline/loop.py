@@ -220,14 +220,16 @@ def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batc
     ids = ", ".join(task.rows.ids[task.rows.row_of[batches.rows_of(epoch - 1, batch)]][:8])
     clip = "" if recipe.optimizer.clip_norm else "optimizer.clip_norm=1, or "
     kept = "the last good checkpoint stays" if fold.checkpoint.is_file() else "nothing was saved before it"
-    message = (
-        f"{fold.folder}: the {what} is not a number any more in epoch {epoch}, step {batch + 1} of {batches.per_epoch},"
-        f" at learning rate {lr:.2e}, on the images {ids}, …; {kept}. Look at these images; what helps most often is "
-        f"--set {clip}optimizer.lr={recipe.optimizer.lr / 3:.0e}, with --name for a new run"
+    reason = (
+        f"the {what} is not a number any more in epoch {epoch}, step {batch + 1} of {batches.per_epoch}, at learning "
+        f"rate {lr:.2e}"
     )
     with atomic_open(fold.diverged) as file:
-        file.write(message + "\n")
-    return DataError(message)
+        file.write(reason + "\n")
+    return DataError(
+        f"{fold.folder}: {reason}, on the images {ids}, …; {kept}. Look at these images; what helps most often is "
+        f"--set {clip}optimizer.lr={recipe.optimizer.lr / 3:.0e}, with --name for a new run"
+    )
 
 
 def _predict(task: Task, learner: Learner, rows: np.ndarray) -> np.ndarray | Sparse | None:

@@ -201,6 +201,19 @@ def test_the_summary_shows_the_worst_mistakes_in_order(
     assert "confusion" in summary.config["_wandb"]["visualize"]
 
 
+def test_a_run_named_by_its_settings_is_mirrored_with_its_files(
+    server: LocalWandb, with_mistakes: tuple[Contest, Run, Rows, Split]
+) -> None:
+    contest, cnn, rows, split = with_mistakes
+    probabilities = cnn.oof(rows, split, contest.classes).probabilities
+    run = make_run(contest, rows, split, "lr=0.1,ema=0.9-s0", [0.0, 1.0, 0.0], probabilities, ema=0.9)
+    track_summary("online", contest, run, rows, split)
+    tracking.settle()
+    (summary,) = server.runs.values()
+    assert summary.group == "lr=0.1,ema=0.9-s0" and summary.exit_code == 0
+    assert set(server.artifacts) >= {f"lr-0.1-ema-0.9-s0-f{k}-oof" for k in range(3)}
+
+
 def mirrored_ensemble(mode: str, with_mistakes: tuple[Contest, Run, Rows, Split]) -> tuple[Ensemble, Path]:
     """An ensemble that is on disk, and then mirrored."""
     contest, run, rows, split = with_mistakes
