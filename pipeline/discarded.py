@@ -30,8 +30,10 @@ class Discarded(Strict):
     @property
     def place(self) -> str:
         """How far it came, and how good it was there."""
-        score = "its training failed" if self.score is None else f"val {self.metric} {self.score:.4f}"
-        return f"discarded at epoch {self.epoch}/{self.epochs} of fold 0, {score}"
+        where = f"epoch {self.epoch}/{self.epochs} of fold 0"
+        if self.score is None:
+            return f"discarded on the way to {where}, where its training failed"
+        return f"discarded at {where}, val {self.metric} {self.score:.4f}"
 
     @property
     def told(self) -> str:

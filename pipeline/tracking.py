@@ -231,7 +231,8 @@ def track(
         tags, config: shown in W&B, and usable to filter and group.
         folder: wandb's own files go to `folder`/wandb.
     """
-    settings = {"project": project, "group": group, "job_type": job_type, "id": run_id, "name": name}
+    its_id = re.sub("[:;,#?/']", "-", run_id)  # what W&B refuses there; a run's name may have a comma
+    settings = {"project": project, "group": group, "job_type": job_type, "id": its_id, "name": name}
     if mode == "disabled":
         yield NullTracker()
         return

@@ -475,7 +475,7 @@ def test_a_sweep_stands_together_in_the_comparison(swept, tmp_path):
     (here / "alone" / "config.yaml").write_text(yaml.safe_dump(config))
     for name in ("some", "some-lr=1e-06-s0"):
         table = compare(tiny, tmp_path / "runs", name)
-        assert "alone" not in table and table.count("discarded at") == (3 if name == "some" else 1)
+        assert "alone" not in table and table.count(" of fold 0, ") == (3 if name == "some" else 1)
     table = compare(tiny, tmp_path / "runs").splitlines()
     assert [line.split()[:2] for line in table[1:7]] == [
         *(["1", "alone"], ["sweep", "some:"], ["2", "lr=0.003,augment=v1-s0"]),
@@ -487,7 +487,7 @@ def test_a_sweep_stands_together_in_the_comparison(swept, tmp_path):
     assert lost[2:6] == ["0/3", "3/4", "–", "–"] and " ".join(lost[8:]).startswith(
         "discarded at epoch 3/4 of fold 0, val"
     )
-    assert wild.endswith("discarded at epoch 1/4 of fold 0, its training failed")
+    assert wild.endswith("discarded on the way to epoch 1/4 of fold 0, where its training failed")
 
 
 def compare(tiny: Tiny, runs: Path, *names: str) -> str:
