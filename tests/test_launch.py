@@ -121,7 +121,7 @@ def test_two_commands_and_a_killed_child_train_every_fold_once_and_bit_for_bit(t
     after = (folder / "fold1" / "DONE").stat()
     assert (written.st_ino, written.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert sum(said.count("worst mistakes: ") for said in (*logs, first.said, second.said)) == 1
-    assert first.said.count("    mean ") == 1 and re.search(r"small-s0 fold 0: done: accuracy [\d.]+ in ", first.said)
+    assert first.said.count("\n  mean ") == 1 and re.search(r"small-s0 fold 0: done: accuracy [\d.]+ in ", first.said)
 
 
 def test_whatever_ends_the_command_its_children_end_too_and_it_goes_on(tiny, tmp_path):
@@ -165,7 +165,7 @@ def test_a_fold_that_cannot_be_trained_is_named_at_the_end_and_the_others_are_fi
     runs, said = tmp_path / "runs" / "tiny", capsys.readouterr()
     assert said.out.count("doomed-s0 fold 0: ended by SIGKILL; goes on at once") == 3
     given_up = said.err.partition("given up: 2 folds\n")[2]
-    assert "doomed-s0 fold 0: ended by SIGKILL, 4 times without another checkpoint; " in given_up
+    assert "doomed-s0 fold 0: ended by SIGKILL, and got no further when started again 3 times; " in given_up
     assert str(runs / "doomed-s0" / "fold0" / "train.log") in given_up
     assert re.search(r"wild-s0 fold 0: error: .* is not a number any more in epoch 1, .*train\.log\)\n", given_up)
     assert [open_run(runs / name).folds[0].done for name in ("small-s0", "wild-s0", "doomed-s0")] == [
@@ -205,10 +205,13 @@ def task(tiny, tmp_path, monkeypatch) -> FoldTask:
 
 
 def test_a_machine_taken_away_again_and_again_does_no_harm_while_checkpoints_come(task):
-    checkpoints = [None, None, None, 1, None, None, None, 2, 3, None, None, None, 4]
+    checkpoints = [None, None, None, 1, None, None, 2, 3, None, None, 4]
     left = iter([*checkpoints, None, None, None])
     (failure,) = supervise([task], lambda task: Scripted(task, 137, at=next(left)))
-    assert failure.status == 137 and "its machine was lost, 4 times without another checkpoint" in failure.reason
+    assert (
+        failure.status == 137
+        and "its machine was lost, and got no further when started again 3 times" in failure.reason
+    )
     assert next(left, "all were started") == "all were started"
 
 
@@ -318,3 +321,21 @@ def test_a_thousand_tasks_fit_on_the_screen_and_few_of_their_folders_are_looked_
     assert re.search(rf"some +0 +training +process {os.getpid()} on \S+ +2/4 +0.6250 +100 +0:\d\d", lines[2])
     assert lines[-1].split(";")[0] == "0 of 1000 done, 498 queued, 500 pending, 1 training, 1 failed"
     assert f"some fold 0: trained by process {os.getpid()} on " in capsys.readouterr().out
+
+
+def test_a_terminal_has_the_table_below_what_is_said_and_its_cursor_back(task, monkeypatch):
+    master, slave = os.openpty()
+    with open(master, "rb", buffering=0) as screen:  # noqa: PTH123
+        with open(slave, "w") as terminal, monkeypatch.context() as patch:  # noqa: PTH123
+            patch.setattr(sys, "stdout", terminal)
+            patch.setenv("TERM", "xterm")
+            with Board([task]) as board:
+                board.show(task, "pending")
+                board.refresh()
+                board.show(task, "failed", "error: bad (train.log)")
+            shown = b""
+            while not shown.endswith(b"\x1b[?25h"):
+                shown += screen.read(2**12)
+    first, _, second = shown.decode().partition("some fold 0: failed: error: bad (train.log)")
+    assert "\x1b[?25l" in first and "0 of 1 done, 1 pending" in first and "images/s" in first
+    assert "0 of 1 done, 1 failed" in second and "images/s" in second
