@@ -37,10 +37,18 @@ def main() -> None:
     parser.add_argument(
         "--parallel", type=int, metavar="K", help="folds at a time with --launcher local (default: one for each GPU)"
     )
+    parser.add_argument(
+        "--gpus-per-fold", type=int, default=1, metavar="N", help="train each fold on N GPUs together (default: 1)"
+    )
+    parser.add_argument(
+        "--max-restarts", type=int, metavar="M", help="of these N processes, should one of them die (default: 0)"
+    )
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
     if args.parallel is not None and args.launcher != "local":
         parser.error("--parallel is for --launcher local")
+    if args.gpus_per_fold < 1 or (args.max_restarts is not None and args.gpus_per_fold == 1):
+        parser.error("--gpus-per-fold is 1 or more, and --max-restarts for 2 or more")
 
     end_with_parent()
     # Imported here, because torch takes seconds and --help should not.
@@ -49,21 +57,39 @@ def main() -> None:
     from launch.local import local_places, train_local
     from launch.plan import plan_runs
     from launch.supervise import report
+    from launch.together import check_together, train_together
+    from pipeline.group import together
     from pipeline.tracking import resolve_mode
 
-    places = local_places(args.parallel) if args.launcher == "local" else []
+    processes, restarts = args.gpus_per_fold, args.max_restarts or 0
+    places = local_places(args.parallel, processes) if args.launcher == "local" else []
     contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
-    job = prepare(contest, plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name))
+    planned = plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name)
+    if processes > 1:
+        for each in planned:
+            check_together(each.recipe, processes)
+    job = prepare(contest, planned)
     mode, reason = resolve_mode(args.wandb)
+    shared = ["--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode]
+    if places and processes > 1:
+        shared += ["--gpus-per-fold", str(processes), "--max-restarts", str(restarts)]
+    tasks = fold_tasks(job, numbers, tuple(shared), args.stop_after)
+    if together():  # one of the processes that train_together starts
+        train_here(job, tasks, mode)
+        return
+
     print(reason)
     for run in job.runs:
         for fold in run.folds:
             if fold.done:
                 print(f"{run.name}: fold {fold.number} is done")
-    shared = ("--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode)
-    tasks = fold_tasks(job, numbers, shared, args.stop_after)
-    failures = train_local(tasks, places) if places else train_here(job, tasks, mode)
+    if places:
+        failures = train_local(tasks, places)
+    elif processes > 1:
+        failures = train_together(tasks, processes, restarts)
+    else:
+        failures = train_here(job, tasks, mode)
     for run in job.runs:
         conclude(job, run, mode)
     if failures:

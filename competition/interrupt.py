@@ -31,10 +31,5 @@ class Termination:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._before)
 
-    def check(self) -> None:
-        """Raise Terminated if SIGTERM came."""
-        if self.requested:
-            raise Terminated
-
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.requested = True

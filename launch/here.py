@@ -1,10 +1,14 @@
 """Folds trained in this process, one after the other; and what is left to do when a run has all of them."""
 
+from contextlib import nullcontext
 from itertools import groupby
+
+import torch
 
 from launch.job import Job
 from launch.tasks import Failure, FoldTask
 from pipeline.device import prepare_device
+from pipeline.group import Group, joined
 from pipeline.loop import Task, train_fold
 from pipeline.run import Run
 from pipeline.summary import fold_table, track_fold, track_summary, write_mistakes
@@ -16,21 +20,28 @@ def train_here(job: Job, tasks: list[FoldTask], mode: str) -> list[Failure]:
     Args:
         mode: of the mirror in Weights & Biases.
     """
-    contest, device = job.contest, prepare_device()
+    device = prepare_device()
+    with joined(device) as group:
+        _train_runs(job, tasks, mode, device, group)
+    return []
+
+
+def _train_runs(job: Job, tasks: list[FoldTask], mode: str, device: torch.device, group: Group) -> None:
+    contest = job.contest
     for name, its in groupby(sorted(tasks, key=_run_name), key=_run_name):
         waiting = list(its)
         run = waiting[0].run
         pixels = job.pixels[run.recipe.image]
         target, views = contest.spec.target, contest.spec.views
-        task = Task(run, job.rows, job.split, target, contest.classes, contest.metric, pixels, device, views)
+        task = Task(run, job.rows, job.split, target, contest.classes, contest.metric, pixels, device, views, group)
         print(f"{name}: {run.recipe.model.name}, {run.recipe.schedule.epochs} epochs, on {device}")
         for each in waiting:
-            with each.fold.locked():
+            with each.fold.locked() if group.first else nullcontext():
+                group.wait()  # until the first one has the lock
                 if each.finished:  # by another process, while this one trained others
                     continue
-                with track_fold(mode, contest, run, each.fold) as tracker:
+                with track_fold(mode if group.first else "disabled", contest, run, each.fold) as tracker:
                     train_fold(task, each.fold, [other.fold.number for other in waiting], tracker, each.until)
-    return []
 
 
 def conclude(job: Job, run: Run, mode: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.augment import Augmentation
+from pipeline.group import ALONE, Group
 
 AHEAD = 8  # batches that each worker has ready
 
@@ -21,6 +22,7 @@ class TrainingBatches(Dataset):
         pixels: (N, H, W, C) uint8, usually a memory map. labels: (N, …), one for every image.
         rows: the training images among them.
         seed: what the order and the augmentations are derived from.
+        group: the processes that train together: each makes its own share of every batch.
     """
 
     def __init__(
@@ -31,23 +33,27 @@ class TrainingBatches(Dataset):
         augmentation: Augmentation,
         batch_size: int,
         seed: tuple[int, ...],
+        group: Group = ALONE,
     ) -> None:
         self.pixels, self.labels, self.rows = pixels, labels, rows
         self.augmentation, self.batch_size, self.seed = augmentation, min(batch_size, len(rows)), seed
         # A last, smaller batch is left out: batch statistics of a few images do harm, and each epoch leaves out others.
         self.per_epoch = len(rows) // self.batch_size
         self._order: tuple[int, np.ndarray] = (-1, rows)
+        self.share = group.share(self.batch_size)
+        # Images of the same place in two shares would be augmented alike.
+        self.stream_of = () if group.size == 1 else (group.rank,)
 
     def __getitem__(self, position: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images (B, H, W, C) uint8 and labels (B, …) of one batch."""
+        """Images (B, H, W, C) uint8 and labels (B, …) of one batch, or of this process's share of it."""
         epoch, batch = position
-        rows = self.rows_of(epoch, batch)
-        self.augmentation.reseed(*self.seed, epoch, batch)
+        rows = self.rows_of(epoch, batch)[self.share]
+        self.augmentation.reseed(*self.seed, epoch, batch, *self.stream_of)
         images = np.stack([self.augmentation(self.pixels[row]) for row in rows])
         return torch.from_numpy(images), torch.from_numpy(self.labels[rows])
 
     def rows_of(self, epoch: int, batch: int) -> np.ndarray:
-        """The rows (B,) that one batch is made of."""
+        """The rows (B,) that one batch is made of, over all processes."""
         if self._order[0] != epoch:
             self._order = (epoch, np.random.default_rng([*self.seed, epoch]).permutation(self.rows))
         return self._order[1][batch * self.batch_size : (batch + 1) * self.batch_size]

@@ -111,6 +111,9 @@ class Recipe(Strict):
     augment: albumentations transforms with their arguments, applied in order to training images.
     mix, erase, progressive: what is done to whole training batches after that. erase: share of the images in which a
         random rectangle (2 to 33 % of the area) is overwritten with noise.
+    batch_size: images of one optimiser step, over all processes that train a fold together.
+    accumulate: parts in which a batch goes through the network one after the other, where memory is short.
+    sync_batch_norm: whether processes that train together share the statistics of batch norm (on GPUs only).
     ema: decay per step of an exponential moving average of the weights, which then makes the predictions (0: none).
     checkpoint: which epoch makes the predictions: the last one, or the best on the held-out fold. The latter is
         recorded as `selected_on_oof`, because the fold's score is then too good.
@@ -126,6 +129,8 @@ class Recipe(Strict):
     erase: Share = 0.0
     progressive: Progressive | None = None
     batch_size: Annotated[int, Field(ge=2)]
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    sync_batch_norm: bool = False
     loss: Loss = Loss()
     optimizer: Optimizer
     schedule: Schedule
@@ -141,6 +146,8 @@ class Recipe(Strict):
                 raise ValueError(f"augment: each entry holds one transform, found {list(entry)}")
         if (self.mix.mixup or self.mix.cutmix) and self.batch_size % 2:
             raise ValueError(f"mix: images are mixed in pairs, so batch_size must be even, not {self.batch_size}")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate: {self.accumulate} equal parts of batch_size {self.batch_size} are not whole")
         if self.checkpoint == "best" and self.schedule.validate_every > 1:
             raise ValueError("checkpoint: best needs schedule.validate_every: 1")
         return self

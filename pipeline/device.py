@@ -12,9 +12,13 @@ import torch
 
 
 def prepare_device() -> torch.device:
-    """Choose the first GPU (CUDA or Apple's), else the CPU, and prepare this process for it."""
+    """Choose the first GPU (CUDA or Apple's), else the CPU, and prepare this process for it.
+
+    Of several processes that torchrun started, each has a GPU of its own.
+    """
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+        return torch.device("cuda", torch.cuda.current_device())
     if torch.backends.mps.is_available():
         return torch.device("mps")
     _keep_freed_memory()

@@ -9,24 +9,25 @@ import numpy as np
 import torch
 
 from blending.truth import truth_of
-from competition.errors import DataError
+from competition.errors import DataError, Terminated
 from competition.interrupt import Termination
 from competition.metrics import Metric
 from competition.rows.tables import Rows
-from competition.sparse import Sparse
+from competition.sparse import Sparse, stacked
 from competition.spec_parts import Target, Views
 from folds.store import Split
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
 from pipeline.checkpoint import save_weights
 from pipeline.device import augmentation_workers, peak_memory
+from pipeline.group import ALONE, LOOK_EVERY, Group
 from pipeline.learner import Learner, create_learner
 from pipeline.mixing import seed_everything
 from pipeline.optimizer import learning_rate
 from pipeline.predict import predict
 from pipeline.progress import Progress
 from pipeline.run import Fold, Run
-from pipeline.step import create_step
+from pipeline.step import Step, create_step
 from pipeline.store import Predictions
 from pipeline.tracking import NullTracker
 from pipeline.views import predictions_of_rows
@@ -37,7 +38,10 @@ CHECKPOINT_SECONDS = 300.0  # the most that a crash in a long epoch costs
 
 @dataclass(frozen=True)
 class Task:
-    """What the folds of a run share. pixels: (V, H, W, C) uint8, in the order of the rows' images."""
+    """What the folds of a run share.
+
+    pixels: (V, H, W, C) uint8, in the order of the rows' images. group: the processes that train each fold together.
+    """
 
     run: Run
     rows: Rows
@@ -48,6 +52,7 @@ class Task:
     pixels: np.ndarray
     device: torch.device
     views: Views | None = None
+    group: Group = ALONE
 
     def images_of(self, rows: np.ndarray) -> np.ndarray:
         """The places in `pixels` of the images of some rows (N,) bool."""
@@ -61,7 +66,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
     """Train one fold to the end, going on from its last checkpoint, and write everything that DONE promises.
 
     The images of a step, their augmentation and its dropout follow from (seed, fold, epoch, batch) alone, so the
-    checkpoint needs no random state.
+    checkpoint needs no random state. In a group, every process computes the same decisions; the first one alone writes.
 
     Args:
         folds: the folds this command trains, for the time left.
@@ -72,7 +77,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
         Terminated: asked to end by SIGTERM; the step was finished and a checkpoint written.
     """
     recipe, seed, metric = task.run.recipe, (task.run.seed, fold.number), task.metric
-    held_out, family = task.split.fold == fold.number, task.target.family
+    held_out, family, group = task.split.fold == fold.number, task.target.family, task.group
     labels, epochs = task.rows.labels[held_out], recipe.schedule.epochs
     values = task.rows.labels[~held_out] if family == "values" else None
 
@@ -81,18 +86,22 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
     if learner.resume(fold, task.device):
         print(f"fold {fold.number}  continues after epoch {learner.epoch}, step {learner.batch}")
     history = [row for row in fold.history() if row["epoch"] <= learner.epoch]
-    fold.write_history(history)
+    group.wait()  # until all have read what the first one writes anew
+    if group.first:
+        fold.write_history(history)
 
     augmentation = Augmentation(recipe.augment)
     image_labels = task.rows.labels[task.rows.row_of]
     training = task.images_of(~held_out)
-    batches = TrainingBatches(task.pixels, image_labels, training, augmentation, recipe.batch_size, seed)
+    batches = TrainingBatches(task.pixels, image_labels, training, augmentation, recipe.batch_size, seed, group)
+    classes = len(task.classes)
+    step = create_step(recipe, learner, image_labels[training], classes, batches.per_epoch, seed, family, group)
     stream = batches.stream(learner.epoch, learner.batch, epochs, augmentation_workers(task.device))
     progress = Progress(fold.number, folds, epochs, batches.per_epoch, recipe.batch_size)
-    probabilities = None
+    probabilities, trained_before = None, learner.epoch == epochs
     with Termination() as termination:
         while learner.epoch < epochs:
-            loss, seconds = _train_epoch(task, fold, learner, batches, stream, progress, termination)
+            loss, seconds = _train_epoch(task, fold, learner, batches, stream, step, progress, termination)
             learner.epoch, learner.batch, learner.seconds = learner.epoch + 1, 0, 0.0
             row = {
                 "epoch": learner.epoch,
@@ -104,28 +113,38 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
             began = time.monotonic()
             if learner.epoch % recipe.schedule.validate_every == 0 or learner.epoch in (epochs, until):
                 probabilities = _predict(task, learner, held_out)
-                row |= {
-                    "val/loss": task.loss(labels, probabilities),
-                    f"val/{metric.name}": metric(labels, probabilities),
-                }
-            if not (learner.is_finite() and math.isfinite(row.get("val/loss", 0.0))):
+                if group.first:
+                    row["val/loss"] = task.loss(labels, probabilities)
+                    row[f"val/{metric.name}"] = metric(labels, probabilities)
+            if group.any(not (learner.is_finite() and math.isfinite(row.get("val/loss", 0.0)))):
                 raise DataError(_diverged(task, fold, learner.epoch, batches, batches.per_epoch - 1, "network"))
             row["seconds"] = seconds + time.monotonic() - began
             history.append(row)
-            fold.append_history(row)
-            if recipe.checkpoint == "best":
-                learner.keep_if_best(row[f"val/{metric.name}"], metric)
-            learner.save(fold)
-            tracker.log(row)
+            if group.first:
+                fold.append_history(row)
+                if recipe.checkpoint == "best":
+                    learner.keep_if_best(row[f"val/{metric.name}"], metric)
+                learner.save(fold)
+                tracker.log(row)
             progress.end_epoch(row, metric.name)
-            termination.check()
+            if group.any(termination.requested):
+                raise Terminated
             if until is not None and until <= learner.epoch < epochs:
                 return
 
     if learner.best is not None:
         learner.evaluated.load_state_dict(learner.best["weights"])
-    if learner.best is not None or probabilities is None:
+    if recipe.checkpoint == "best" or trained_before:
         probabilities = _predict(task, learner, held_out)
+    if group.first:
+        _finish(task, fold, learner, probabilities, history)
+    group.wait()
+
+
+def _finish(task: Task, fold: Fold, learner: Learner, probabilities: np.ndarray | Sparse, history: list[dict]) -> None:
+    """Write the weights, the held-out predictions and, last of all, DONE."""
+    held_out, metric = task.split.fold == fold.number, task.metric
+    labels, family = task.rows.labels[held_out], task.target.family
     save_weights(fold.weights, learner.evaluated.state_dict())
     Predictions(task.rows.ids[held_out], task.classes, probabilities, task.split.sha256, labels, family).save(fold.oof)
     fold.finish(
@@ -147,13 +166,12 @@ def _train_epoch(
     learner: Learner,
     batches: TrainingBatches,
     stream: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    step: Step,
     progress: Progress,
     termination: Termination,
 ) -> tuple[float, float]:
     """The rest of one pass over the training rows; returns the pass's mean loss and its seconds."""
-    epoch, labels, seed = learner.epoch, batches.labels[batches.rows], (task.run.seed, fold.number)
-    family, classes = task.target.family, len(task.classes)
-    step = create_step(task.run.recipe, learner, labels, classes, batches.per_epoch, seed, family)
+    epoch, group = learner.epoch, task.group
     losses = torch.zeros(batches.per_epoch, device=task.device)
     losses[: learner.batch] = learner.losses[: learner.batch]
     learner.losses = losses
@@ -169,7 +187,9 @@ def _train_epoch(
         progress.step()
         now = time.monotonic()
         last = learner.batch == batches.per_epoch
-        if last or termination.requested or now - looked > LOOK_SECONDS:
+        if group.size > 1 and learner.batch % LOOK_EVERY and not last:
+            continue
+        if group.any(last or termination.requested or now - looked > LOOK_SECONDS):
             looked = now
             finite = losses[: learner.batch].isfinite()
             if not finite.all():
@@ -178,12 +198,15 @@ def _train_epoch(
                 )
             progress.show(float(losses[max(0, batch - 49) : learner.batch].mean()))
             learner.seconds = spent + now - began
-            if termination.requested or (now - saved > CHECKPOINT_SECONDS and not last):
+            ending = group.any(termination.requested)
+            if ending or group.any(now - saved > CHECKPOINT_SECONDS and not last):
                 saved = now
                 if not learner.is_finite():
                     raise DataError(_diverged(task, fold, epoch + 1, batches, batch, "network"))
-                learner.save(fold)
-            termination.check()
+                if group.first:
+                    learner.save(fold)
+            if ending:
+                raise Terminated
     return float(losses.mean()), learner.seconds
 
 
@@ -201,10 +224,17 @@ def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batc
     )
 
 
-def _predict(task: Task, learner: Learner, rows: np.ndarray) -> np.ndarray | Sparse:
-    images, recipe, family = task.images_of(rows), task.run.recipe, task.target.family
-    labels = task.rows.labels[task.rows.row_of[images]]
+def _predict(task: Task, learner: Learner, rows: np.ndarray) -> np.ndarray | Sparse | None:
+    """Predictions of some rows (N,) bool, in the group's first process; in the others, which do their part, None."""
+    images, recipe, family, group = task.images_of(rows), task.run.recipe, task.target.family, task.group
+    group.broadcast(learner.evaluated)
+    mine = group.split(images)
+    labels = task.rows.labels[task.rows.row_of[mine]]
     p = predict(
-        [learner.evaluated], learner.normalise, task.pixels, recipe, task.device, images, family=family, labels=labels
+        [learner.evaluated], learner.normalise, task.pixels, recipe, task.device, mine, family=family, labels=labels
     )
+    parts = group.gather(p)
+    if parts is None:
+        return None
+    p = stacked(parts) if isinstance(p, Sparse) else np.concatenate(parts)
     return predictions_of_rows(p, task.rows.row_of[images], task.views, task.target)

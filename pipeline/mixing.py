@@ -14,10 +14,10 @@ MULTIPLE = 4  # sides of smaller images: fewer different sizes, so that no kerne
 
 
 class BatchAugmentation:
-    """The recipe's `progressive`, `erase` and `mix`, in this order. Draws from the global random states."""
+    """The recipe's `erase` and `mix`, in this order. Draws from the global random states."""
 
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.progressive, mix = recipe.progressive, recipe.mix
+        mix = recipe.mix
         self.mixup = self.erasing = None
         if mix.mixup or mix.cutmix:
             self.mixup = Mixup(
@@ -30,19 +30,15 @@ class BatchAugmentation:
         if recipe.erase:
             self.erasing = RandomErasing(recipe.erase, mode="pixel", device=device)
 
-    def __call__(
-        self, images: torch.Tensor, targets: torch.Tensor, progress: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Change normalised images (B, C, H, W).
 
         Args:
-            targets: (B, classes) float32. progress: share of the training that is done, in [0, 1).
+            targets: (B, classes) float32.
 
         Returns:
-            Images, perhaps smaller, in channels_last memory format; and the targets, mixed as the images are.
+            Images in channels_last memory format; and the targets, mixed as the images are.
         """
-        if self.progressive is not None:
-            images = smaller(images, self.progressive, progress)
         if self.erasing is not None:
             images = self.erasing(images)
         if self.mixup is not None:
@@ -53,8 +49,10 @@ class BatchAugmentation:
         return images.contiguous(memory_format=torch.channels_last), targets
 
 
-def smaller(images: torch.Tensor, settings: Progressive, progress: float) -> torch.Tensor:
-    """Images (B, C, H, W) at the size that `settings` gives them after `progress` of the training."""
+def smaller(images: torch.Tensor, settings: Progressive | None, progress: float) -> torch.Tensor:
+    """Images (B, C, H, W) at the size that `settings` gives them after `progress` of the training, in [0, 1)."""
+    if settings is None:
+        return images
     share = settings.start + (1 - settings.start) * min(1.0, progress / settings.until)
     full = tuple(images.shape[2:])
     height, width = (min(side, round(side * share / MULTIPLE) * MULTIPLE) if share < 1 else side for side in full)

@@ -155,7 +155,7 @@ def test_targets_of_mixed_images_are_the_shares_of_their_pixels(mix):
     seed_everything(CPU, 1)
     labels = torch.arange(8)
     images = labels[:, None, None, None].float().expand(8, 3, 20, 20).clone()  # an image's value is its label
-    mixed, targets = BatchAugmentation(recipe(mix=mix.model_dump()), CPU)(images, torch.eye(8)[labels], 0.0)
+    mixed, targets = BatchAugmentation(recipe(mix=mix.model_dump()), CPU)(images, torch.eye(8)[labels])
     torch.testing.assert_close(mixed.mean((1, 2, 3)), targets @ labels.float(), atol=1e-4, rtol=1e-4)
     assert ((targets > 0).sum(1) == 2).sum() >= 4 and torch.allclose(targets.sum(1), torch.ones(8))
     if not mix.mixup:
@@ -168,14 +168,14 @@ def test_mixing_can_be_rarer():
     changed = 0
     for _ in range(50):
         images = torch.rand(8, 3, 16, 16)
-        changed += int((augment(images.clone(), torch.eye(8), 0.0)[0] != images).flatten(1).any(1).sum())
+        changed += int((augment(images.clone(), torch.eye(8))[0] != images).flatten(1).any(1).sum())
     assert 50 < changed < 150  # of 400; a few cut boxes are empty
 
 
 def test_erasing_overwrites_one_rectangle_in_a_share_of_the_images():
     seed_everything(CPU, 3)
     images = torch.full((400, 3, 24, 24), 7.0)
-    erased, labels = BatchAugmentation(recipe(erase=0.3), CPU)(images, torch.zeros(400), 0.0)
+    erased, labels = BatchAugmentation(recipe(erase=0.3), CPU)(images, torch.zeros(400))
     changed = (erased != 7.0).any(1)
     hit = changed.flatten(1).any(1)
     assert 80 < hit.sum() < 160 and labels.ndim == 1

@@ -108,7 +108,7 @@ def test_any_target_is_mixed_as_the_images_are(mix):
     seed_everything(CPU, 1)
     targets = torch.rand(8, 3)
     images = targets[:, 0][:, None, None, None].expand(8, 3, 20, 20).clone()  # an image's value is its first target
-    mixed, got = BatchAugmentation(recipe(mix=mix), CPU)(images, targets, 0.0)
+    mixed, got = BatchAugmentation(recipe(mix=mix), CPU)(images, targets)
     torch.testing.assert_close(mixed.mean((1, 2, 3)), got[:, 0], atol=1e-4, rtol=1e-4)
     assert not torch.equal(got, targets)
 
