@@ -325,17 +325,16 @@ def test_a_thousand_tasks_fit_on_the_screen_and_few_of_their_folders_are_looked_
 
 def test_a_terminal_has_the_table_below_what_is_said_and_its_cursor_back(task, monkeypatch):
     master, slave = os.openpty()
-    with open(master, "rb", buffering=0) as screen:  # noqa: PTH123
-        with open(slave, "w") as terminal, monkeypatch.context() as patch:  # noqa: PTH123
-            patch.setattr(sys, "stdout", terminal)
-            patch.setenv("TERM", "xterm")
-            with Board([task]) as board:
-                board.show(task, "pending")
-                board.refresh()
-                board.show(task, "failed", "error: bad (train.log)")
-            shown = b""
-            while not shown.endswith(b"\x1b[?25h"):
-                shown += screen.read(2**12)
+    with os.fdopen(master, "rb", 0) as screen, os.fdopen(slave, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        patch.setenv("TERM", "xterm")
+        with Board([task]) as board:
+            board.show(task, "pending")
+            board.refresh()
+            board.show(task, "failed", "error: bad (train.log)")
+        shown = b""
+        while not shown.endswith(b"\x1b[?25h"):
+            shown += screen.read(2**12)
     first, _, second = shown.decode().partition("some fold 0: failed: error: bad (train.log)")
     assert "\x1b[?25l" in first and "0 of 1 done, 1 pending" in first and "images/s" in first
     assert "0 of 1 done, 1 failed" in second and "images/s" in second
