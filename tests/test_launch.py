@@ -29,7 +29,7 @@ from launch.local import Place, places, visible_cards
 from launch.standing import Standing
 from launch.supervise import report, supervise
 from launch.tasks import Failure, FoldTask
-from pipeline.run import Fold, Run, open_run
+from pipeline.run import HELD, Fold, Run, open_run
 from pipeline.store import load_predictions
 from tests.drivers import ROOT, Driver, children, holder, until
 from tests.support import Tiny, make_contest, make_run
@@ -126,19 +126,33 @@ def test_two_commands_and_a_killed_child_train_every_fold_once_and_bit_for_bit(t
 
 def test_whatever_ends_the_command_its_children_end_too_and_it_goes_on(tiny, tmp_path):
     arguments = [*arguments_of(tiny, tmp_path / "runs", "endless"), "--launcher", "local"]
-    fold = tmp_path / "runs" / "tiny" / "endless-s0" / "fold0"
-    for how, status, folds in ((signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 1), (signal.SIGKILL, -9, 1)):
-        checkpoints = [Fold(k, fold.with_name(f"fold{k}")).checkpoint for k in range(folds)]
-        old = {path: path.is_file() and path.stat().st_ino for path in checkpoints}
-        driver = Driver([*arguments, "--parallel", str(folds), "--fold", *map(str, range(folds))], tmp_path / how.name)
-        until(lambda old=old: all(path.is_file() and path.stat().st_ino != old[path] for path in old))
-        assert len(children("endless-s0")) >= folds
+    folder = tmp_path / "runs" / "tiny" / "endless-s0"
+
+    def end(driver: Driver, how: signal.Signals) -> int:
         driver.signal(how)
-        assert driver.end() == status, driver.said
+        status = driver.end()
         until(lambda: not children("endless-s0"), patience=20)
-        assert ("the same command continues" in driver.said) == (status > 0)
-    log = (fold / "train.log").read_text()
-    assert log.count("continues after epoch") == 2 and log.count("terminated; the same command continues") == 2
+        return status
+
+    driver = Driver([*arguments, "--parallel", "2", "--fold", "0", "1"], tmp_path / "first")
+    until(lambda: all((folder / fold / "last.pt").is_file() for fold in ("fold0", "fold1")))
+    assert len(children("endless-s0")) >= 2
+    assert end(driver, signal.SIGINT) == 130, driver.said
+    assert "interrupted; the same command continues" in driver.said
+    saved = {fold: (folder / fold / "last.pt").stat().st_ino for fold in ("fold0", "fold1")}
+    for fold in saved:
+        assert "terminated; the same command continues" in (folder / fold / "train.log").read_text()
+
+    driver = Driver([*arguments, "--parallel", "1"], tmp_path / "second")
+    until(lambda: children("endless-s0"))  # just born
+    assert end(driver, signal.SIGTERM) == 143, driver.said
+    assert "terminated; the same command continues" in driver.said
+    assert saved == {fold: (folder / fold / "last.pt").stat().st_ino for fold in saved}
+
+    driver = Driver([*arguments, "--parallel", "1"], tmp_path / "third")
+    until(lambda: (folder / "fold0" / "last.pt").stat().st_ino != saved["fold0"])
+    assert end(driver, signal.SIGKILL) == -signal.SIGKILL
+    assert "fold 0  continues after epoch" in (folder / "fold0" / "train.log").read_text()
 
 
 def test_a_fold_that_cannot_be_trained_is_named_at_the_end_and_the_others_are_finished(
@@ -221,13 +235,17 @@ def test_a_fold_that_another_process_trains_is_waited_for(task, capsys):
         "with fold.locked(): print(); input(); fold.finish({'metric': 'accuracy', 'score': 0.75, 'seconds': 60})"
     )
     line = [sys.executable, "-c", code, task.fold.folder]
-    refused = []
+    log, refused = task.fold.folder / "train.log", []
 
     def start(task: FoldTask) -> Scripted:
-        """A command that finds, too late, that another process has the fold."""
+        """A command that finds, too late, that another process has the fold; which is gone when one looks."""
+        if not log.is_file():
+            log.write_text(f"error: it {HELD}: process 1 on moon\n")
+            return Scripted(task, 2)
         other = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         other.stdout.readline()
         refused.append(other)
+        log.write_text("")
         Timer(0.5, lambda: other.communicate(b"\n")).start()
         return Scripted(task, 2)
 
@@ -235,6 +253,7 @@ def test_a_fold_that_another_process_trains_is_waited_for(task, capsys):
     (other,) = refused
     assert other.wait() == 0
     said = capsys.readouterr().out
+    assert "some fold 0: waits for another process, which trains it" in said
     assert said.count(f"some fold 0: waits for process {other.pid} on ") == 1
     assert "some fold 0: done: accuracy 0.7500 in 1.0 minutes" in said
 
