@@ -57,11 +57,12 @@ def end_child(process: subprocess.Popen, patience: float = 60.0) -> None:
 
 
 def last_words(folder: Path) -> str:
-    """The last line of the fold's log that says something, and where the rest is."""
+    """The error with which the last attempt in the fold's log ended, else its last line; and where the rest is."""
     log = folder / LOG
-    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    said = next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith("--- ")), "")
-    return f"{said or 'it said nothing'} ({log})"
+    lines = log.read_text(errors="replace").rpartition("\n--- ")[2].splitlines()[1:] if log.is_file() else []
+    said = [line.strip() for line in lines if line.strip()]
+    errors = [line for line in said if line.startswith("error: ")]
+    return f"{(errors or said or ['it said nothing'])[-1]} ({log})"
 
 
 def end_with_parent() -> None:
