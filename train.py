@@ -81,6 +81,8 @@ def main() -> None:
     job = prepare(contest, planned)
     mode, reason = resolve_mode(args.wandb)
     shared = ["--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode]
+    if args.debug:
+        shared.append("--debug")
     if places and processes > 1:
         shared += ["--gpus-per-fold", str(processes), "--max-restarts", str(restarts)]
     if together():  # one of the processes that train_together starts
