@@ -9,7 +9,6 @@ those that came before it, so that its fate depends on timing; scikit-learn's ha
 Ray Tune's synchronous HyperBand pauses functions that Tune itself calls.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 from competition.errors import DataError, SpecError
 from competition.files import atomic_open
 from competition.metrics import Scale
-from competition.strict_yaml import Strict, build
+from competition.strict_yaml import Strict, build, read_yaml
 from launch.job import Job, fold_task
 from launch.plan import PlannedRun
 from launch.sweep import Halving, Sweep
@@ -215,7 +214,7 @@ def _read_decisions(path: Path, sweep: Sweep, candidates: list[_Candidate]) -> D
     fresh = Decisions(runs=tuple(run.name for each in candidates for run in each.runs), halving=sweep.halving)
     if not path.is_file():
         return fresh
-    decisions = build(Decisions, json.loads(path.read_text(encoding="utf-8")), str(path))
+    decisions = build(Decisions, read_yaml(path), str(path))
     if (decisions.runs, decisions.halving) != (fresh.runs, fresh.halving):
         what = "halving" if decisions.runs == fresh.runs else "points or seeds"
         raise SpecError(

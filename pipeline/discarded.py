@@ -1,11 +1,9 @@
 """A run that a sweep gave up: the file DISCARDED in its folder says when and why."""
 
-import json
 from pathlib import Path
 
-from competition.errors import DataError
 from competition.files import atomic_open
-from competition.strict_yaml import Strict, build
+from competition.strict_yaml import Strict, build, read_yaml
 
 
 class Discarded(Strict):
@@ -53,14 +51,9 @@ def revival(folder: Path) -> str:
 
 
 def read_discarded(folder: Path) -> Discarded | None:
-    """Why the run in `folder` was discarded; None when it was not. Raises DataError when the file is damaged."""
+    """Why the run in `folder` was discarded; None when it was not. Raises SpecError when the file is damaged."""
     path = discarded_file(folder)
-    try:
-        return build(Discarded, json.loads(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}). {revival(folder)}") from error
+    return build(Discarded, read_yaml(path), str(path)) if path.is_file() else None
 
 
 def write_discarded(folder: Path, discarded: Discarded) -> None:
