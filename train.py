@@ -1,6 +1,7 @@
 """Train recipes on the folds of a contest. Stop it whenever you like: the same command goes on where it stopped."""
 
 import argparse
+import sys
 
 from competition import cli
 from launch.child import end_with_parent
@@ -37,26 +38,49 @@ def main() -> None:
         metavar="M",
         help="of the processes of a fold, should one die (default: 0)",
     )
+    parser.add_argument(
+        "--launcher",
+        choices=["here", "local", "ray"],
+        default="here",
+        help="where folds are trained: one after the other in this process (default), side by side on this machine, or "
+        "on the machines of a Ray cluster that is running",
+    )
+    parser.add_argument(
+        "--parallel", type=int, metavar="K", help="folds at a time with --launcher local (default: one for each GPU)"
+    )
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="of the Ray cluster (default: RAY_ADDRESS, else one on this machine)"
+    )
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
+    if args.parallel is not None and args.launcher != "local":
+        parser.error("--parallel is for --launcher local")
+    if args.address is not None and args.launcher != "ray":
+        parser.error("--address is for --launcher ray")
 
     end_with_parent()
     # Imported here, because torch takes seconds and --help should not.
     from launch.here import conclude, train_here
     from launch.job import fold_numbers, fold_tasks, prepare
+    from launch.local import local_places, train_local
     from launch.plan import plan_runs
+    from launch.ray_cluster import train_on_ray
+    from launch.supervise import report
     from launch.together import check_together, train_together
     from pipeline.group import together
     from pipeline.tracking import resolve_mode
 
+    places = local_places(args.parallel) if args.launcher == "local" else []
     contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
     job = prepare(contest, plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name))
-    if args.gpus_per_fold > 1:
+    if args.gpus_per_fold > 1 and args.launcher != "ray":  # there, the machines that train the folds check it
         for run in job.runs:
             check_together(run.recipe, args.gpus_per_fold)
     mode, reason = resolve_mode(args.wandb)
     shared = ("--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode)
+    if args.gpus_per_fold > 1 and args.launcher != "here":
+        shared += ("--gpus-per-fold", str(args.gpus_per_fold), "--max-restarts", str(args.max_restarts))
     tasks = fold_tasks(job, numbers, shared, args.stop_after)
     if together():  # one of the processes that train_together starts
         train_here(job, tasks, mode)
@@ -67,12 +91,18 @@ def main() -> None:
         for fold in run.folds:
             if fold.done:
                 print(f"{run.name}: fold {fold.number} is done")
-    if args.gpus_per_fold > 1:
-        train_together(tasks, args.gpus_per_fold, args.max_restarts)
+    if args.launcher == "ray":
+        failures = train_on_ray(tasks, contest, args.address, args.gpus_per_fold if args.gpus_per_fold > 1 else None)
+    elif args.launcher == "local":
+        failures = train_local(tasks, places)
+    elif args.gpus_per_fold > 1:
+        failures = train_together(tasks, args.gpus_per_fold, args.max_restarts)
     else:
-        train_here(job, tasks, mode)
+        failures = train_here(job, tasks, mode)
     for run in job.runs:
         conclude(job, run, mode)
+    if failures:
+        sys.exit(report(failures))
 
 
 if __name__ == "__main__":

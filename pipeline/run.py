@@ -28,6 +28,7 @@ from pipeline.store import Predictions, concatenate, load_predictions
 
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "opencv-python", "numpy")
 RESERVED = ("ensembles", "cache", "wandb")  # folders beside the runs
+HELD = "is being trained by another process"
 LOCK_SECONDS = 2.0  # a killed process may keep a lock so long, and a look at it takes it for an instant
 KEYS = ("contest", "recipe_name", "seed", "folds_sha256", "n_folds")
 
@@ -92,7 +93,7 @@ class Fold:
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the fold for this process. Raises DataError when another one trains it. A killed holder lets go."""
-        return _locked(self.folder, "is being trained by another process")
+        return _locked(self.folder, HELD)
 
     @property
     def holder(self) -> str | None:
