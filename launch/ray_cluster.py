@@ -1,4 +1,4 @@
-"""Folds trained on the machines of a Ray cluster that is running: Ray finds them a place, and tells when one is lost."""
+"""Folds trained on a Ray cluster that is running: Ray finds a machine for each, and tells when one is lost."""
 
 import logging
 import os
@@ -130,6 +130,9 @@ def _connected(told: str | None) -> Iterator[None]:
         except Exception as error:
             raise SpecError(f"cannot connect to a Ray cluster at {address!r}: {_first_line(error)} {START}") from error
         raise_on_sigterm()  # Ray has put its own in its place
+        # It has no setting for its messages about lost workers and machines, pages of them in the midst of the table.
+        # The fold's log says what was lost.
+        ray._private.worker._worker_logs_enabled = False
         yield
     finally:
         ray.shutdown()

@@ -22,6 +22,8 @@ def run_fold(arguments: Sequence[str], folder: Path, cores: int, gpus: int, kit:
 
     Raises FileNotFoundError on a machine that joined the cluster later and has not the run's folder.
     """
+    if (folder / "DONE").is_file():  # another command trained it while this task was queued
+        return 0
     if not (folder.parent / "config.yaml").is_file():
         raise FileNotFoundError(f"{folder.parent} is not on {platform.node()}: runs must be on storage that all share")
     # Where no GPU was asked for, another task may have them all.
