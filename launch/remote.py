@@ -4,12 +4,13 @@ import fcntl
 import hashlib
 import platform
 import signal
+import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from launch.child import end_child, start_child
+from launch.child import LOOK_SECONDS, end_child, start_child
 
 COMPARED = ("torch", "timm", "numpy", "albumentations")  # packages whose versions decide what is computed
 TOKEN, LOCK = "token", "lock"  # files that the driver has put into the probe's folder
@@ -29,7 +30,10 @@ def run_fold(arguments: Sequence[str], folder: Path, cores: int, gpus: int, kit:
     # Where no GPU was asked for, another task may have them all.
     process = start_child(arguments, folder, cores, {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}, kit)
     try:
-        return process.wait()
+        # Not wait(): what Ray cancels with waits itself until Python code runs again.
+        while (status := process.poll()) is None:
+            time.sleep(LOOK_SECONDS)
+        return status
     except BaseException:  # KeyboardInterrupt is how Ray cancels, SystemExit how it ends a worker
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         end_child(process)
