@@ -12,7 +12,7 @@ from typing import Any
 from competition.errors import DataError
 from launch.child import KIT
 from launch.nodes import SHOWN, Node
-from launch.remote import LOCK, TOKEN, hashes, look_around, versions
+from launch.remote import LOCK, STAMP, hashes, look_around, versions
 
 ANSWER_SECONDS = 90.0  # a worker may take some to start on a machine that has never had one
 CODE = ("competition", "folds", "blending", "models", "pipeline", "launch", "recipes")
@@ -32,7 +32,7 @@ def check_cluster(nodes: Sequence[Node], own_files: Sequence[Path], data: Path, 
     files = [*kit_files(), *own_files]
     here, its_versions = hashes(files), versions()
     look = ray.remote(num_cpus=0, max_retries=0)(look_around)
-    with _probe(runs) as (probe, token):
+    with _probe(runs) as (probe, stamp):
         asked = {}
         for node in nodes:
             there = look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False))
@@ -49,7 +49,7 @@ def check_cluster(nodes: Sequence[Node], own_files: Sequence[Path], data: Path, 
                 wrong.append(f"{node.name} could not be checked: {reason}; see `ray status`, or stop that machine")
         for node, facts in found.items():
             seen = (probe / node.id).is_file()
-            wrong += [f"{node.name}: {problem}" for problem in problems(facts, here, token, seen, data, runs)]
+            wrong += [f"{node.name}: {problem}" for problem in problems(facts, here, stamp, seen, data, runs)]
     if wrong:
         shown = "".join(f"\n  {problem}" for problem in wrong[: 2 * SHOWN])
         more = f"\n  … and {len(wrong) - 2 * SHOWN} more" if len(wrong) > 2 * SHOWN else ""
@@ -66,13 +66,13 @@ def kit_files() -> list[Path]:
 
 
 def problems(
-    facts: Mapping[str, Any], files: Mapping[Path, str | None], token: str, seen: bool, data: Path, runs: Path
+    facts: Mapping[str, Any], files: Mapping[Path, str | None], stamp: str, seen: bool, data: Path, runs: Path
 ) -> list[str]:
     """What keeps a machine from training, by what it has found there (`look_around`), each with the fix.
 
     Args:
         files: the SHA-256 of the same files here.
-        token: what the probe's file says here.
+        stamp: what the probe's file says here.
         seen: whether the file is here that the machine has written.
     """
     wrong = []
@@ -84,7 +84,7 @@ def problems(
         wrong.append(f"{data} is missing; keep the contest's data on storage that all machines share, or copy it there")
     if "error" in facts:
         wrong.append(f"{runs} cannot be written: {facts['error']}; give the user that Ray runs as the right to it")
-    elif facts["token"] != token or not seen:
+    elif facts["stamp"] != stamp or not seen:
         wrong.append(
             f"{runs} is another folder than here; mount the same storage at the same path on all machines, or point "
             f"--runs to one"
@@ -100,16 +100,16 @@ def problems(
 def differences(there: Mapping[str, str | None], here: Mapping[str, str | None]) -> str:
     """The versions that are not the same, in words; empty when all are."""
     return ", ".join(
-        f"{name} {there[name] or '(none)'} (here {here[name] or 'none'})" for name in here if there[name] != here[name]
+        f"{name} {there[name] or 'none'} (here {here[name] or 'none'})" for name in here if there[name] != here[name]
     )
 
 
 @contextmanager
 def _probe(runs: Path) -> Iterator[tuple[Path, str]]:
-    """A folder among the runs with a token in it, and with a lock that this process holds."""
+    """A folder among the runs with a stamp in it, and with a lock that this process holds."""
     with tempfile.TemporaryDirectory(prefix=".probe-", dir=runs, ignore_cleanup_errors=True) as folder:
-        probe, token = Path(folder), secrets.token_hex(8)
-        (probe / TOKEN).write_text(token)
+        probe, stamp = Path(folder), secrets.token_hex(8)
+        (probe / STAMP).write_text(stamp)
         with (probe / LOCK).open("a") as lock:
             try:
                 fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -118,4 +118,4 @@ def _probe(runs: Path) -> Iterator[tuple[Path, str]]:
                     f"{runs} is on storage without file locks ({error}), so two machines could train one fold; mount "
                     f"it with them (NFS without nolock, Lustre with flock), or point --runs to another storage"
                 ) from error
-            yield probe, token
+            yield probe, stamp

@@ -13,7 +13,7 @@ from typing import Any
 from launch.child import LOOK_SECONDS, end_child, start_child
 
 COMPARED = ("torch", "timm", "numpy", "albumentations")  # packages whose versions decide what is computed
-TOKEN, LOCK = "token", "lock"  # files that the driver has put into the probe's folder
+STAMP, LOCK = "stamp", "lock"  # files that the driver has put into the probe's folder
 
 
 def run_fold(arguments: Sequence[str], folder: Path, cores: int, gpus: int, kit: Path) -> int:
@@ -44,17 +44,17 @@ def look_around(files: Sequence[Path], data: Path, probe: Path, answer: str) -> 
     """What this machine has of what training needs.
 
     Args:
-        probe: a folder among the runs in which the driver has written TOKEN, and holds LOCK.
+        probe: a folder among the runs in which the driver has written STAMP, and holds LOCK.
         answer: the file to write there, for the driver to see.
 
     Returns:
         files: their SHA-256 by path, None for one that is missing. data: whether the folder is there. versions: of
-        Python and packages. token: what TOKEN says, None where there is none. locked: whether LOCK is seen to be held.
+        Python and packages. stamp: what STAMP says, None where there is none. locked: whether LOCK is seen to be held.
         error: why the probe could not be read or written.
     """
-    found = {"files": hashes(files), "data": data.is_dir(), "versions": versions(), "token": None, "locked": False}
+    found = {"files": hashes(files), "data": data.is_dir(), "versions": versions(), "stamp": None, "locked": False}
     try:
-        found["token"] = (probe / TOKEN).read_text()
+        found["stamp"] = (probe / STAMP).read_text()
         (probe / answer).touch()
         found["locked"] = _locked(probe / LOCK)
     except FileNotFoundError:
