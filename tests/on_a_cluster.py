@@ -218,7 +218,7 @@ def test_a_command_told_to_end_ends_all_in_order_and_goes_on_another_time(cluste
 def test_a_cluster_that_cannot_train_is_refused(cluster, tiny):
     command = ["--seed", "3", "--launcher", "ray", "--address", HEAD]
     said = finish(start(tiny, *command, "--gpus-per-fold", "2"), 2)
-    assert "--gpus-per-fold 2: no machine of the Ray cluster has so many GPUs: node-3 (127.0.0.3) has 0" in said
+    assert "--gpus-per-fold 2: no machine of the Ray cluster has so many GPUs: node-" in said
 
     # A machine of its own folder of runs, and without this package, which is not needed for looking.
     runs = tiny.contest().runs.resolve()
