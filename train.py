@@ -29,16 +29,6 @@ def main() -> None:
         "--stop-after", type=int, metavar="EPOCH", help="stop each fold after this epoch, to go on another time"
     )
     parser.add_argument(
-        "--gpus-per-fold", type=int, default=1, metavar="N", help="train each fold on N GPUs together (default: 1)"
-    )
-    parser.add_argument(
-        "--max-restarts",
-        type=int,
-        default=0,
-        metavar="M",
-        help="of the processes of a fold, should one die (default: 0)",
-    )
-    parser.add_argument(
         "--launcher",
         choices=["here", "local", "ray"],
         default="here",
@@ -51,12 +41,20 @@ def main() -> None:
     parser.add_argument(
         "--address", metavar="HOST:PORT", help="of the Ray cluster (default: RAY_ADDRESS, else one on this machine)"
     )
+    parser.add_argument(
+        "--gpus-per-fold", type=int, default=1, metavar="N", help="train each fold on N GPUs together (default: 1)"
+    )
+    parser.add_argument(
+        "--max-restarts", type=int, metavar="M", help="of these N processes, should one of them die (default: 0)"
+    )
     cli.add_wandb_argument(parser)
     args = parser.parse_args()
     if args.parallel is not None and args.launcher != "local":
         parser.error("--parallel is for --launcher local")
     if args.address is not None and args.launcher != "ray":
         parser.error("--address is for --launcher ray")
+    if args.gpus_per_fold < 1 or (args.max_restarts is not None and args.gpus_per_fold == 1):
+        parser.error("--gpus-per-fold is 1 or more, and --max-restarts for 2 or more")
 
     end_with_parent()
     # Imported here, because torch takes seconds and --help should not.
@@ -70,18 +68,22 @@ def main() -> None:
     from pipeline.group import together
     from pipeline.tracking import resolve_mode
 
-    places = local_places(args.parallel) if args.launcher == "local" else []
+    processes, restarts = args.gpus_per_fold, args.max_restarts or 0
+    places = local_places(args.parallel, processes) if args.launcher == "local" else []
     contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
-    job = prepare(contest, plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name))
-    if args.gpus_per_fold > 1 and args.launcher != "ray":  # there, the machines that train the folds check it
-        for run in job.runs:
-            check_together(run.recipe, args.gpus_per_fold)
+    planned = plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name)
+    if processes > 1 and args.launcher != "ray":  # there, the machines that train the folds check it
+        for each in planned:
+            check_together(each.recipe, processes)
+    job = prepare(contest, planned)
     mode, reason = resolve_mode(args.wandb)
-    shared = ("--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode)
-    if args.gpus_per_fold > 1 and args.launcher != "here":
-        shared += ("--gpus-per-fold", str(args.gpus_per_fold), "--max-restarts", str(args.max_restarts))
-    tasks = fold_tasks(job, numbers, shared, args.stop_after)
+    shared = ["--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode]
+    if args.debug:
+        shared.append("--debug")
+    if args.launcher != "here" and processes > 1:
+        shared += ["--gpus-per-fold", str(processes), "--max-restarts", str(restarts)]
+    tasks = fold_tasks(job, numbers, tuple(shared), args.stop_after)
     if together():  # one of the processes that train_together starts
         train_here(job, tasks, mode)
         return
@@ -91,12 +93,12 @@ def main() -> None:
         for fold in run.folds:
             if fold.done:
                 print(f"{run.name}: fold {fold.number} is done")
-    if args.launcher == "ray":
-        failures = train_on_ray(tasks, contest, args.address, args.gpus_per_fold if args.gpus_per_fold > 1 else None)
-    elif args.launcher == "local":
+    if places:
         failures = train_local(tasks, places)
-    elif args.gpus_per_fold > 1:
-        failures = train_together(tasks, args.gpus_per_fold, args.max_restarts)
+    elif args.launcher == "ray":
+        failures = train_on_ray(tasks, contest, args.address, processes if processes > 1 else None)
+    elif processes > 1:
+        failures = train_together(tasks, processes, restarts)
     else:
         failures = train_here(job, tasks, mode)
     for run in job.runs:

@@ -1,178 +1,122 @@
-"""A contest of many rows and classes: what its tables, folds, cache, predictions and submission cost."""
+"""Folds an hour with several workers side by side, and with several processes on one fold, against the ideal.
+
+Every measurement is train.py itself, from its start to its end, for one epoch of a fold or of several folds at once.
+"""
 
 import argparse
 import json
-import resource
+import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from competition import cli
 
-SIDE = 8  # pixels of the images: what is measured here does not depend on them
+ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--rows", type=int, default=300_000, metavar="N", help="training rows (default: 300000)")
-    parser.add_argument("--classes", type=int, default=30_000, metavar="C", help="default: 30000")
-    parser.add_argument("--members", type=int, default=5, metavar="M", help="runs in the ensemble (default: 5)")
+    cli.add_contest_arguments(parser)
+    parser.add_argument("-r", "--recipe", default="trace-resnet", help="name or YAML file (default: %(default)s)")
+    parser.add_argument("--workers", type=int, metavar="W", help="side by side (default: one per core, or per GPU)")
+    parser.add_argument("--repeats", type=int, default=3, metavar="N", help="measurements of each way (default: 3)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    cli.add_debug_argument(parser)
     args = parser.parse_args()
 
-    from benchmarks.host import cpu, load_average
-
-    machine = {"cpu": cpu(), "load_average": load_average()}
-    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
-        stages = _measure(Path(folder), args.rows, args.classes, args.members)
-    report = {"machine": machine, "rows": args.rows, "classes": args.classes, "members": args.members, "stages": stages}
-    print(json.dumps(report, indent=1) if args.json else _text(report))
-
-
-def _measure(folder: Path, rows: int, classes: int, members: int) -> list[dict[str, Any]]:
-    """Seconds, and where it says something megabytes on disk, of every stage; memory is the most so far."""
-    import numpy as np
+    # Imported here, because torch takes seconds and --help should not.
     import torch
-    from torch import nn
 
-    from blending.methods import fit, open_library
-    from blending.rules import combine
-    from blending.truth import Truth
-    from competition.images import fingerprints
-    from competition.rows.tables import load_train
-    from competition.submissions.file import check_submission, write_submission
-    from folds.split import assign_folds, clusters_of, strata_of
-    from folds.store import read_folds, write_folds
-    from pipeline.cache import decoded
-    from pipeline.config import Image, load_recipe
-    from pipeline.predict import Normalise, predict
-    from pipeline.store import Predictions, load_predictions
+    from benchmarks.host import load_average
+    from benchmarks.machine import describe, describe_lines
+    from benchmarks.processes import interleaved, ratio, spread
+    from competition.errors import SpecError
+    from pipeline.config import load_recipe
+    from pipeline.device import available_cores, prepare_device
 
-    stages: list[dict[str, Any]] = []
+    load = load_average()
+    contest, device, epochs = cli.contest_of(args), prepare_device(), load_recipe(args.recipe).schedule.epochs
+    workers = args.workers or (torch.cuda.device_count() if device.type == "cuda" else available_cores())
+    if not 2 <= workers <= contest.spec.folds.n:
+        raise SpecError(f"--workers {workers}: give a number from 2 to the contest's {contest.spec.folds.n} folds")
+    alone = {"CUDA_VISIBLE_DEVICES": "0"} if device.type == "cuda" else {"TRAIN_CORES": "1", "OMP_NUM_THREADS": "1"}
+    side_by_side = ["--launcher", "local", "--parallel", str(workers), "--fold", *map(str, range(workers))]
+    ways: dict[str, tuple[list[str], dict[str, str]]] = {
+        "alone": (["--fold", "0"], alone),
+        "side by side": (side_by_side, {}),
+        "together": (["--fold", "0", "--gpus-per-fold", str(workers)], {}),
+    }
+    if device.type == "cpu":
+        ways["threads"] = (["--fold", "0"], {})
 
-    def stage(name: str, work: Callable[[], Any], size: Path | None = None) -> Any:
-        print(f"{name} …", file=sys.stderr, flush=True)
-        began = time.monotonic()
-        result = work()
-        entry = {"stage": name, "seconds": time.monotonic() - began}
-        entry["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-        if size is not None:
-            entry["megabytes"] = sum(file.stat().st_size for file in size.rglob("*") if file.is_file()) / 1e6
-        stages.append(entry)
-        return result
+    with tempfile.TemporaryDirectory(prefix="scale-") as folder:
 
-    contest = stage("make the contest (not the kit's)", lambda: _make(folder, rows, classes))
-    stage("classes", lambda: contest.classes)
-    train = stage("training rows, images found", lambda: load_train(contest))
-    prints = stage("fingerprints", lambda: fingerprints(train.images, "train"))
-    cluster = stage("clusters of equal images and groups", lambda: clusters_of([prints, train.groups], train.row_of))
-    strata = strata_of("classes", train.labels, 5)
-    fold = stage("folds", lambda: assign_folds(strata, cluster, 5, 0))
-    stage("folds.csv, written and read", lambda: (write_folds(contest, train, fold), read_folds(contest, train)))
-    cache = contest.runs / "cache"
-    stage("decoded cache", lambda: decoded(train.images, Image(), cache, "train"), cache)
+        def measure(name: str) -> dict[str, float]:
+            return _measure(Path(folder), contest, args.recipe, epochs, *ways[name])
 
-    names, store = contest.classes, folder / "store"
-
-    def keep(p: Any, j: int) -> None:
-        Predictions(train.ids, names, p, "none", train.labels).save(store / f"{j}.npz")
-
-    pixels = decoded(train.images, Image(), cache, "train")
-    network, normalise = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE * 3, len(names))), Normalise((0.5,), (0.5,))
-    recipe, device = load_recipe("plain-cnn", ["precision=float32"]), torch.device("cpu")
-
-    def predict_all() -> Any:
-        return predict([network], normalise, pixels, recipe, device, labels=train.labels)
-
-    predicted = stage("a linear network's predictions of all rows", predict_all)
-    stage("predictions of one run, stored", lambda: keep(predicted, 0), store)
-    for j in range(members):
-        keep(_predictions(np.random.default_rng(j), train.labels, len(names)), j)
-
-    def read(j: int) -> Any:
-        return load_predictions(store / f"{j}.npz").probabilities
-
-    stage("predictions of one run, read and checked", lambda: read(0))
-    truth = Truth("classes", train.labels)
-    library = stage(f"{members} members, read once", lambda: open_library(read, members, truth, fold))
-    fitted = stage("convex weights, nested", lambda: fit("convex", library))
-    blended = stage("the blend", lambda: combine([fitted.blend], read, "classes")[0])
-    submission = folder / "submission.csv"
-    stage("submission of five classes a row", lambda: write_submission(contest, submission, train.ids, blended))
-    stage("submission, checked", lambda: check_submission(contest, submission))
-    return stages
+        measure("threads" if "threads" in ways else "alone")  # which also writes the split and decodes the images
+        measured = interleaved(list(ways), args.repeats, measure, "scale")
+    rates = {name: [each["folds_per_hour"] for each in values] for name, values in measured.items()}
+    report = {
+        "machine": describe(device) | {"load_average": load},
+        "recipe": args.recipe,
+        "epochs": epochs,
+        "workers": workers,
+        "ways": {
+            name: {key: spread([each[key] for each in values]) for key in values[0]}
+            | {"of_ideal": ratio(rates[name], [workers * rate for rate in rates["alone"]])}
+            for name, values in measured.items()
+        },
+    }
+    print(json.dumps(report, indent=1) if args.json else _text(report, describe_lines(report["machine"])))
 
 
-def _make(folder: Path, rows: int, classes: int) -> Any:
-    """Images of noise; classes whose frequencies fall as a power of their rank, as those of species do; groups."""
-    import cv2
-    import numpy as np
-    import pandas as pd
-
-    from competition.contest import Contest
-    from competition.spec import Spec
-    from competition.strict_yaml import build, parse_yaml
-
-    rng, data = np.random.default_rng(0), folder / "data"
-    share = 1 / np.arange(1, classes + 1) ** 0.7
-    labels = np.concatenate([np.arange(classes), rng.choice(classes, rows - classes, p=share / share.sum())])
-    ids = np.array([f"{i:06x}" for i in range(rows)])
-    for digit in "0123456789abcdef":
-        (data / "train" / digit).mkdir(parents=True)
-    for name in ids:
-        image = rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-        (data / "train" / name[-1] / f"{name}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
-    table = pd.DataFrame({"id": ids, "label": np.char.add("species", labels.astype(str)), "place": ids})
-    table["place"] = rng.integers(0, max(1, rows // 10), rows)
-    table.to_csv(data / "train.csv", index=False)
-    pd.DataFrame({"id": ids, "label": "species0"}).to_csv(data / "sample_submission.csv", index=False)
-    spec = """
-slug: scale
-kaggle: scale
-title: Scale
-train: {table: train.csv, id: id, images: "train/{id[-1]}/{id}.*", label: label}
-test: {table: sample_submission.csv, id: id, images: "train/{id[-1]}/{id}.*"}
-target: {kind: multiclass}
-folds: {group: place}
-metric: {name: map_at_k, direction: maximize, k: 5}
-submission: {kind: top_k, k: 5, id: id, column: label}
-rules: {pretrained: true, predefined: true}
-"""
-    return Contest(build(Spec, parse_yaml(spec, "scale"), "scale"), data, folder / "runs")
+def _measure(
+    folder: Path, contest: Any, recipe: str, epochs: int, arguments: list[str], environment: dict[str, str]
+) -> dict[str, float]:
+    """Seconds of one epoch and those around it, and the folds an hour that follow for all epochs of the recipe."""
+    here = ["-c", contest.name, "--data", str(contest.data.resolve()), "--runs", str(folder)]
+    if not (folder / contest.slug / "folds.csv").is_file():
+        _run("-m", "folds", *here)
+    name = f"measured{time.monotonic_ns()}"
+    began = time.monotonic()
+    once = ["-r", recipe, "--name", name, "--stop-after", "1", "--wandb", "disabled"]
+    _run("train.py", *here, *once, *arguments, **environment)
+    wall = time.monotonic() - began
+    histories = (folder / contest.slug / name).glob("fold*/metrics.jsonl")
+    seconds = [json.loads(history.read_text().splitlines()[0])["seconds"] for history in histories]
+    other = wall - max(seconds)
+    per_hour = len(seconds) * 3600 / (other + epochs * max(seconds))
+    return {"epoch_seconds": max(seconds), "other_seconds": other, "folds_per_hour": per_hour}
 
 
-def _predictions(rng: Any, labels: Any, classes: int) -> Any:
-    """Such as a network might make that is right now and then: the true class and as many others as are kept."""
-    import numpy as np
-
-    from competition.sparse import KEPT, kept
-
-    n, k = len(labels), min(KEPT, classes // 2)
-    others = rng.integers(0, classes, (n, 1)) + np.arange(1, k + 1) * (classes // (k + 1))
-    chosen = np.concatenate([labels[:, None], others % classes], axis=1)
-    chosen[:, 1:][chosen[:, 1:] == labels[:, None]] = -1
-    logits = rng.standard_normal((n, k + 1), dtype=np.float32) * 2
-    logits[:, 0] += rng.normal(3, 3, n)
-    p = np.exp(logits)
-    return kept(chosen, 0.98 * p / p.sum(axis=1, keepdims=True), classes)
+def _run(*arguments: str, **environment: str) -> None:
+    line = [sys.executable, *arguments]
+    subprocess.run(line, cwd=ROOT, env=os.environ | environment, check=True, stdout=sys.stderr)
 
 
-def _text(report: dict[str, Any]) -> str:
-    machine = report["machine"]
+def _text(report: dict[str, Any], machine: str) -> str:
+    workers, ways = report["workers"], report["ways"]
+    said = {
+        "alone": "one fold, alone on a core (or GPU)",
+        "side by side": f"{workers} folds side by side",
+        "together": f"one fold, {workers} processes together",
+        "threads": "one fold, one process on all cores",
+    }
     lines = [
-        f"{machine['cpu']}, load {machine['load_average']:.1f}; "
-        f"{report['rows']:,} rows, {report['classes']:,} classes, {report['members']} members",
-        f"{'stage':<46}{'seconds':>9}{'peak GB':>9}{'MB on disk':>12}",
+        f"{machine}\n\n{report['recipe']}, {report['epochs']} epochs; medians",
+        f"{'':<38}{'epoch, s':>10}{'other, s':>10}{'folds/hour':>12}{'range':>18}{'of ideal':>10}",
     ]
-    for entry in report["stages"]:
-        size = f"{entry['megabytes']:12.0f}" if "megabytes" in entry else ""
-        lines.append(f"{entry['stage']:<46}{entry['seconds']:9.1f}{entry['peak_gb']:9.2f}{size}")
-    dense = report["rows"] * report["classes"] * 4 / 1e9
-    lines.append(f"all probabilities of one run, as float32: {dense:.1f} GB")
+    for name, way in ways.items():
+        rate = way["folds_per_hour"]
+        lines.append(
+            f"{said[name]:<38}{way['epoch_seconds']['median']:>10.1f}{way['other_seconds']['median']:>10.1f}"
+            f"{rate['median']:>12.2f}{rate['min']:>10.2f} –{rate['max']:>6.2f}{way['of_ideal']:>10.2f}"
+        )
+    lines.append(f"ideal: {workers} times the first line")
     return "\n".join(lines)
 
 

@@ -34,8 +34,8 @@ def places(cards: Sequence[str], cores: int, parallel: int | None, gpus_per_fold
         raise SpecError(f"--parallel {n}: at least one fold is trained at a time")
     if cards and n * gpus_per_fold > len(cards):
         raise SpecError(
-            f"{n} folds at a time (--parallel) with {gpus_per_fold} GPUs each (--gpus-per-fold) are "
-            f"{n * gpus_per_fold} GPUs, and {len(cards)} can be seen here ({', '.join(cards)})"
+            f"--parallel {n} with --gpus-per-fold {gpus_per_fold} takes {n * gpus_per_fold} GPUs, "
+            f"and {len(cards)} can be seen here ({', '.join(cards)})"
         )
     if not cards and n > cores:
         raise SpecError(f"--parallel {n}: without a GPU each fold needs a core, and this process may use {cores}")
@@ -47,12 +47,12 @@ def visible_cards() -> list[str]:
     """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them: numbers, or UUIDs of cards or their slices."""
     import torch
 
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    n, told = torch.cuda.device_count(), os.environ.get("CUDA_VISIBLE_DEVICES")
     if told is None:
-        return [str(k) for k in range(torch.cuda.device_count())]
-    names = [name.strip() for name in told.split(",") if name.strip()]
-    # A process sees one slice only, however many it is told; each of its children sees its own.
-    return names if told.startswith("MIG-") else names[: torch.cuda.device_count()]
+        return [str(k) for k in range(n)]
+    names = [name.strip() for name in told.split(",")]
+    # Of slices a process sees the first one only, however many it is told; each of its children sees its own.
+    return names if n and names[0].startswith("MIG-") else names[:n]
 
 
 def train_local(tasks: list[FoldTask], places: list[Place]) -> list[Failure]:

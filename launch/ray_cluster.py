@@ -113,8 +113,8 @@ def cluster_address(told: str | None) -> str:
 
 @contextmanager
 def _connected(told: str | None) -> Iterator[None]:
-    # Before the import, which reads them: no statistics sent, and one try to connect instead of twenty.
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_NUM_REDIS_GET_RETRIES": "1"}
+    # Before the import, which reads them: no statistics sent, one try to connect instead of twenty, errors only.
+    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_NUM_REDIS_GET_RETRIES": "1", "RAY_BACKEND_LOG_LEVEL": "error"}
     try:
         import ray
     except ImportError as error:

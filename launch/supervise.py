@@ -1,6 +1,7 @@
 """Tasks whose commands run elsewhere, seen through to their end: started, started again after a crash, or given up."""
 
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -87,9 +88,9 @@ def supervise(
 
 def report(failures: list[Failure]) -> int:
     """Print what could not be trained, and why; returns the exit status for it: 2 if only the user can help."""
-    print(f"given up: {len(failures)} fold{'s' if len(failures) > 1 else ''}")
+    print(f"given up: {len(failures)} fold{'s' if len(failures) > 1 else ''}", file=sys.stderr)
     for failure in failures:
-        print(f"{failure.task.name}: {failure.reason}")
+        print(f"{failure.task.name}: {failure.reason}", file=sys.stderr)
     return 2 if all(failure.status == 2 for failure in failures) else 1
 
 
@@ -107,7 +108,7 @@ def _begin(
     elif holder := task.fold.holder:
         _wait(course, holder, waiting, board)
     else:
-        board.show(task, "starting")
+        board.show(task, "pending")
         underway[course] = start(task)
 
 
@@ -129,7 +130,9 @@ def _judge(course: _Course, status: int, waiting: dict[_Course, float], failures
     course.crashes = 1 if written != course.checkpoint else course.crashes + 1
     course.checkpoint = written
     if course.crashes > len(PAUSES):
-        reason = f"{_ending(status)}, {course.crashes} times without another checkpoint; at last it said: {words}"
+        reason = (
+            f"{_ending(status)}, and got no further when started again {len(PAUSES)} times; at last it said: {words}"
+        )
         failures.append(Failure(task, status, reason))
         board.show(task, "failed", reason)
     else:

@@ -43,12 +43,13 @@ class Progress:
         print(
             f"fold {self.fold}  epoch {row['epoch']:3d}/{self.epochs}  loss {row['train/loss']:.4f}  {scores}"
             f"{row['images_per_second']:.0f} images/s  {row['memory_gb']:.1f} GB  "
-            f"left {_clock(left)}, all folds {_clock(left + others)}"
+            f"left {clock(left)}, all folds {clock(left + others)}"
         )
         sys.stdout.flush()
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time span as minutes:seconds, with hours before them where there are any."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -179,7 +179,7 @@ def test_peers_return_the_weights_that_they_found():
 
 @pytest.mark.parametrize("classes", [20, 1200])
 def test_scale(classes):
-    command = [sys.executable, "-m", "benchmarks.scale", "--rows", "2400", "--classes", str(classes), "--json"]
+    command = [sys.executable, "-m", "benchmarks.rows", "--rows", "2400", "--classes", str(classes), "--json"]
     done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)

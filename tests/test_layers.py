@@ -15,7 +15,7 @@ MODULES = [
 ]
 SCRIPTS = ("train", "infer", "ensemble")
 COMMANDS = [f"{name}.py" for name in SCRIPTS] + ["-m folds", "-m competition", "-m pipeline.compare"]
-COMMANDS += [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun", "blend", "scale")]
+COMMANDS += [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun", "blend", "rows", "scale")]
 # What each package may import of the project.
 ALLOWED = {
     "competition": {"competition"},

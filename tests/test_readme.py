@@ -49,7 +49,7 @@ def make_archive(folder: Path) -> None:
 
 def make_kit(kit: Path) -> None:
     """A copy of what a user has."""
-    for name in ("competition", "folds", "blending", "models", "pipeline", "recipes"):
+    for name in ("competition", "folds", "blending", "models", "pipeline", "launch", "recipes"):
         shutil.copytree(ROOT / name, kit / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("train.py", "infer.py", "ensemble.py", "submit.sh", "requirements.txt"):
         shutil.copy(ROOT / name, kit / name)
