@@ -80,7 +80,7 @@ class _Attempt:
         if error is None:
             return self.answer.result()
         with (self.folder / LOG).open("a") as log:
-            log.write(f"Ray: {_first_line(getattr(error, 'cause', error))}\n")
+            log.write(f"error: Ray: {_first_line(getattr(error, 'cause', error))}\n")
         return 1 if isinstance(error, ray.exceptions.RayTaskError) else LOST
 
     def end(self) -> None:
