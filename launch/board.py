@@ -11,11 +11,12 @@ from launch.tasks import FoldTask
 from pipeline.progress import clock
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
 DRAW_SECONDS = 1.0
 SUMMARY_SECONDS = 60.0  # between summaries where there is no terminal
 LOOKS = 32  # folders looked at before it is drawn: thousands would be too much for a shared disk
+WORDS = {"run": 40, "where": 40}  # columns of words, and their width at most
 COLUMNS = ("run", "fold", "state", "where", "epoch", "score", "images/s", "left")
 
 
@@ -85,15 +86,17 @@ class Board:
         left = time_left(standings)
         return ", ".join(said) + (f"; about {clock(left)} left" if left is not None else "")
 
-    def table(self, height: int) -> "Table":
+    def table(self, height: int) -> "Group":
         """The failed tasks, those in training, and a summary of all, in no more than `height` lines."""
+        from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, caption=Text(self.summary()), caption_justify="left", pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         for name in COLUMNS:
-            wide = name in ("run", "where")
-            table.add_column(name, justify="left" if wide else "right", no_wrap=True, overflow="ellipsis")
+            width = WORDS.get(name)
+            justify = "left" if width else "right"
+            table.add_column(name, justify=justify, max_width=width, no_wrap=True, overflow="ellipsis")
         room = max(2, height - 4)
         failed, training = (
             [each for each in self.standings.values() if each.state == s] for s in ("failed", "training")
@@ -101,7 +104,7 @@ class Board:
         shown = failed[-max(room // 2, room - len(training)) :]
         for standing in [*shown, *training[: room - len(shown)]]:
             table.add_row(*map(Text, _cells(standing)))
-        return table
+        return Group(table, Text(self.summary()))
 
     def _some(self, standings: list[Standing]) -> list[Standing]:
         """A few of them, each time the next few."""

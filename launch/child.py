@@ -14,6 +14,7 @@ KIT = Path(__file__).resolve().parent.parent
 LOG = "train.log"  # in the fold's folder
 PARENT = "TRAIN_PARENT"  # environment: the process without which this one is to end
 CORES = "TRAIN_CORES"  # environment: how many of the machine's cores this process may use
+HEAD = "--- "  # of the log's line for a new attempt
 LOOK_SECONDS = 0.5
 
 
@@ -32,7 +33,7 @@ def start_child(
     its_own = {PARENT: str(os.getpid()), CORES: str(cores), "OMP_NUM_THREADS": str(cores), "PYTHONUNBUFFERED": "1"}
     line = [sys.executable, str(kit / "train.py"), *arguments]
     with (folder / LOG).open("a") as log:
-        log.write(f"--- {time.strftime('%Y-%m-%d %H:%M:%S')} on {platform.node()}\n")
+        log.write(f"{HEAD}{time.strftime('%Y-%m-%d %H:%M:%S')} on {platform.node()}\n")
         log.flush()
         return subprocess.Popen(
             line,
@@ -57,11 +58,13 @@ def end_child(process: subprocess.Popen, patience: float = 60.0) -> None:
 
 
 def last_words(folder: Path) -> str:
-    """The last line of the fold's log that says something, and where the rest is."""
+    """The error with which the last attempt in the fold's log ended, else its last line; and where the rest is."""
     log = folder / LOG
     lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
-    said = next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith("--- ")), "")
-    return f"{said or 'it said nothing'} ({log})"
+    starts = [number for number, line in enumerate(lines) if line.startswith(HEAD)]
+    said = [line.strip() for line in lines[starts[-1] + 1 if starts else 0 :] if line.strip()]
+    errors = [line for line in said if line.startswith("error: ")]
+    return f"{(errors or said or ['it said nothing'])[-1]} ({log})"
 
 
 def end_with_parent() -> None:

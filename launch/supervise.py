@@ -130,7 +130,9 @@ def _judge(course: _Course, status: int, waiting: dict[_Course, float], failures
     course.crashes = 1 if written != course.checkpoint else course.crashes + 1
     course.checkpoint = written
     if course.crashes > len(PAUSES):
-        reason = f"{_ending(status)}, {course.crashes} times without another checkpoint; at last it said: {words}"
+        reason = (
+            f"{_ending(status)}, and got no further when started again {len(PAUSES)} times; at last it said: {words}"
+        )
         failures.append(Failure(task, status, reason))
         board.show(task, "failed", reason)
     else:

@@ -64,7 +64,7 @@ def result_of_run(contest: Contest, rows: Rows, run: Run, parts: Sequence[Part])
     shape = (*(run.recipe.image.size or (height, width)), channels)
     return Result(
         run.name,
-        f"{run.recipe.schedule.epochs} epochs" + (f"; {TOO_GOOD}" if run.selected_on_oof else ""),
+        _counted(run.recipe.schedule.epochs, "epoch") + (f"; {TOO_GOOD}" if run.selected_on_oof else ""),
         cost_of(run.recipe.model, len(contest.classes), shape, contest.spec.target.family),
         float(record.scores.mean()),
         float(record.scores.std(ddof=1)),
@@ -87,7 +87,7 @@ def result_of_ensemble(contest: Contest, rows: Rows, folder: Path, parts: Sequen
             scores[part.name] = contest.metric(part.labels, decision.apply(p))
     return Result(
         folder.name,
-        f"{len(runs)} runs, {stored['method']}" + (f"; {TOO_GOOD}" if stored["selected_on_oof"] else ""),
+        f"{_counted(len(runs), 'run')}, {stored['method']}" + (f"; {TOO_GOOD}" if stored["selected_on_oof"] else ""),
         sum((single.cost for single in singles), Cost(0, 0)),
         stored["nested_score"],
         None,
@@ -119,3 +119,7 @@ def results_table(contest: Contest, results: Sequence[Result], parts: Sequence[P
 
 def _predictions(member: Member, part: Part, classes: tuple[str, ...]) -> np.ndarray | Sparse:
     return mean_of([run.test(part.name, part.ids, classes).probabilities for run in member.runs])
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" + "s" * (n != 1)

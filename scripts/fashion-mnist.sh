@@ -3,14 +3,14 @@
 # goes on. The files come from Debian's package dataset-fashion-mnist, or from the folder FASHION_MNIST.
 #
 #   scripts/fashion-mnist.sh [OPTIONS OF train.py]   --launcher local, --set schedule.epochs=2, …
-#   RECIPES="fashion-compact" scripts/fashion-mnist.sh
+#   RECIPES="fashion-compact fashion-trace fashion-wide" scripts/fashion-mnist.sh      with a GPU
 #
 # `make fashion-mnist` installs what is needed first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 C=fashion-mnist
-read -ra recipes <<< "${RECIPES:-fashion-compact fashion-wide}"
+read -ra recipes <<< "${RECIPES:-fashion-compact fashion-trace}"
 runs=("${recipes[@]/%/-s0}")
 kaggle=(python -m competition serve -c $C --zip data/$C.zip --answers data/$C.answers.csv --)
 

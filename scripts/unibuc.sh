@@ -2,15 +2,15 @@
 # From Kaggle's zip of the real contest to the README's table of recipes: a night on a GPU. Stop it whenever you like:
 # the same command goes on. It submits nothing.
 #
-#   scripts/unibuc.sh [OPTIONS OF train.py]          --launcher local, --set schedule.epochs=8, …
-#   ANSWERS=solution.csv scripts/unibuc.sh           where you have the test rows' labels
-#   C=contest.yaml RECIPES="plain-cnn trace-resnet"  another contest, other recipes
+#   scripts/unibuc.sh [OPTIONS OF train.py]     --launcher local, --set schedule.epochs=8, …
+#   ANSWERS=solution.csv scripts/unibuc.sh      where you have the test rows' labels
+#   RECIPES="mine other" scripts/unibuc.sh      beside the starting point; CONTEST=my.yaml another contest
 #
 # `make unibuc` installs what is needed first.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
-C=${C:-unibuc-deepfake}
+C=${CONTEST:-unibuc-deepfake}
 read -ra recipes <<< "${RECIPES:-trace-resnet}"
 runs=("${recipes[@]/%/-s0}")
 # The starting point is four CNNs, soft-voted with equal weights. Its author varied hidden width, weight decay,

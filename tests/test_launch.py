@@ -29,7 +29,7 @@ from launch.local import Place, places, visible_cards
 from launch.standing import Standing
 from launch.supervise import report, supervise
 from launch.tasks import Failure, FoldTask
-from pipeline.run import Fold, Run, open_run
+from pipeline.run import HELD, Fold, Run, open_run
 from pipeline.store import load_predictions
 from tests.drivers import ROOT, Driver, children, holder, until
 from tests.support import Tiny, make_contest, make_run
@@ -121,24 +121,38 @@ def test_two_commands_and_a_killed_child_train_every_fold_once_and_bit_for_bit(t
     after = (folder / "fold1" / "DONE").stat()
     assert (written.st_ino, written.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert sum(said.count("worst mistakes: ") for said in (*logs, first.said, second.said)) == 1
-    assert first.said.count("    mean ") == 1 and re.search(r"small-s0 fold 0: done: accuracy [\d.]+ in ", first.said)
+    assert first.said.count("\n  mean ") == 1 and re.search(r"small-s0 fold 0: done: accuracy [\d.]+ in ", first.said)
 
 
 def test_whatever_ends_the_command_its_children_end_too_and_it_goes_on(tiny, tmp_path):
     arguments = [*arguments_of(tiny, tmp_path / "runs", "endless"), "--launcher", "local"]
-    fold = tmp_path / "runs" / "tiny" / "endless-s0" / "fold0"
-    for how, status, folds in ((signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 1), (signal.SIGKILL, -9, 1)):
-        checkpoints = [Fold(k, fold.with_name(f"fold{k}")).checkpoint for k in range(folds)]
-        old = {path: path.is_file() and path.stat().st_ino for path in checkpoints}
-        driver = Driver([*arguments, "--parallel", str(folds), "--fold", *map(str, range(folds))], tmp_path / how.name)
-        until(lambda old=old: all(path.is_file() and path.stat().st_ino != old[path] for path in old))
-        assert len(children("endless-s0")) >= folds
+    folder = tmp_path / "runs" / "tiny" / "endless-s0"
+
+    def end(driver: Driver, how: signal.Signals) -> int:
         driver.signal(how)
-        assert driver.end() == status, driver.said
+        status = driver.end()
         until(lambda: not children("endless-s0"), patience=20)
-        assert ("the same command continues" in driver.said) == (status > 0)
-    log = (fold / "train.log").read_text()
-    assert log.count("continues after epoch") == 2 and log.count("terminated; the same command continues") == 2
+        return status
+
+    driver = Driver([*arguments, "--parallel", "2", "--fold", "0", "1"], tmp_path / "first")
+    until(lambda: all((folder / fold / "last.pt").is_file() for fold in ("fold0", "fold1")))
+    assert len(children("endless-s0")) >= 2
+    assert end(driver, signal.SIGINT) == 130, driver.said
+    assert "interrupted; the same command continues" in driver.said
+    saved = {fold: (folder / fold / "last.pt").stat().st_ino for fold in ("fold0", "fold1")}
+    for fold in saved:
+        assert "terminated; the same command continues" in (folder / fold / "train.log").read_text()
+
+    driver = Driver([*arguments, "--parallel", "1"], tmp_path / "second")
+    until(lambda: children("endless-s0"))  # just born
+    assert end(driver, signal.SIGTERM) == 143, driver.said
+    assert "terminated; the same command continues" in driver.said
+    assert saved == {fold: (folder / fold / "last.pt").stat().st_ino for fold in saved}
+
+    driver = Driver([*arguments, "--parallel", "1"], tmp_path / "third")
+    until(lambda: (folder / "fold0" / "last.pt").stat().st_ino != saved["fold0"])
+    assert end(driver, signal.SIGKILL) == -signal.SIGKILL
+    assert "fold 0  continues after epoch" in (folder / "fold0" / "train.log").read_text()
 
 
 def test_a_fold_that_cannot_be_trained_is_named_at_the_end_and_the_others_are_finished(
@@ -165,7 +179,7 @@ def test_a_fold_that_cannot_be_trained_is_named_at_the_end_and_the_others_are_fi
     runs, said = tmp_path / "runs" / "tiny", capsys.readouterr()
     assert said.out.count("doomed-s0 fold 0: ended by SIGKILL; goes on at once") == 3
     given_up = said.err.partition("given up: 2 folds\n")[2]
-    assert "doomed-s0 fold 0: ended by SIGKILL, 4 times without another checkpoint; " in given_up
+    assert "doomed-s0 fold 0: ended by SIGKILL, and got no further when started again 3 times; " in given_up
     assert str(runs / "doomed-s0" / "fold0" / "train.log") in given_up
     assert re.search(r"wild-s0 fold 0: error: .* is not a number any more in epoch 1, .*train\.log\)\n", given_up)
     assert [open_run(runs / name).folds[0].done for name in ("small-s0", "wild-s0", "doomed-s0")] == [
@@ -205,10 +219,13 @@ def task(tiny, tmp_path, monkeypatch) -> FoldTask:
 
 
 def test_a_machine_taken_away_again_and_again_does_no_harm_while_checkpoints_come(task):
-    checkpoints = [None, None, None, 1, None, None, None, 2, 3, None, None, None, 4]
+    checkpoints = [None, None, None, 1, None, None, 2, 3, None, None, 4]
     left = iter([*checkpoints, None, None, None])
     (failure,) = supervise([task], lambda task: Scripted(task, 137, at=next(left)))
-    assert failure.status == 137 and "its machine was lost, 4 times without another checkpoint" in failure.reason
+    assert (
+        failure.status == 137
+        and "its machine was lost, and got no further when started again 3 times" in failure.reason
+    )
     assert next(left, "all were started") == "all were started"
 
 
@@ -218,13 +235,17 @@ def test_a_fold_that_another_process_trains_is_waited_for(task, capsys):
         "with fold.locked(): print(); input(); fold.finish({'metric': 'accuracy', 'score': 0.75, 'seconds': 60})"
     )
     line = [sys.executable, "-c", code, task.fold.folder]
-    refused = []
+    log, refused = task.fold.folder / "train.log", []
 
     def start(task: FoldTask) -> Scripted:
-        """A command that finds, too late, that another process has the fold."""
+        """A command that finds, too late, that another process has the fold; which is gone when one looks."""
+        if not log.is_file():
+            log.write_text(f"error: it {HELD}: process 1 on moon\n")
+            return Scripted(task, 2)
         other = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         other.stdout.readline()
         refused.append(other)
+        log.write_text("")
         Timer(0.5, lambda: other.communicate(b"\n")).start()
         return Scripted(task, 2)
 
@@ -232,6 +253,7 @@ def test_a_fold_that_another_process_trains_is_waited_for(task, capsys):
     (other,) = refused
     assert other.wait() == 0
     said = capsys.readouterr().out
+    assert "some fold 0: waits for another process, which trains it" in said
     assert said.count(f"some fold 0: waits for process {other.pid} on ") == 1
     assert "some fold 0: done: accuracy 0.7500 in 1.0 minutes" in said
 
@@ -318,3 +340,20 @@ def test_a_thousand_tasks_fit_on_the_screen_and_few_of_their_folders_are_looked_
     assert re.search(rf"some +0 +training +process {os.getpid()} on \S+ +2/4 +0.6250 +100 +0:\d\d", lines[2])
     assert lines[-1].split(";")[0] == "0 of 1000 done, 498 queued, 500 pending, 1 training, 1 failed"
     assert f"some fold 0: trained by process {os.getpid()} on " in capsys.readouterr().out
+
+
+def test_a_terminal_has_the_table_below_what_is_said_and_its_cursor_back(task, monkeypatch):
+    master, slave = os.openpty()
+    with os.fdopen(master, "rb", 0) as screen, os.fdopen(slave, "w") as terminal, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", terminal)
+        patch.setenv("TERM", "xterm")
+        with Board([task]) as board:
+            board.show(task, "pending")
+            board.refresh()
+            board.show(task, "failed", "error: bad (train.log)")
+        shown = b""
+        while not shown.endswith(b"\x1b[?25h"):
+            shown += screen.read(2**12)
+    first, _, second = shown.decode().partition("some fold 0: failed: error: bad (train.log)")
+    assert "\x1b[?25l" in first and "0 of 1 done, 1 pending" in first and "images/s" in first
+    assert "0 of 1 done, 1 failed" in second and "images/s" in second

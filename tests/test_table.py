@@ -136,7 +136,12 @@ def test_the_script_goes_from_the_data_to_the_table(tmp_path):
             (kit / path.name).symlink_to(path)
     (kit / "data" / "tiny").symlink_to(tiny.data)
     its_own = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    its_own |= {"C": str(tiny.spec), "ANSWERS": str(tiny.answers), "WANDB_MODE": "disabled", "HOME": str(tmp_path)}
+    its_own |= {
+        "CONTEST": str(tiny.spec),
+        "ANSWERS": str(tiny.answers),
+        "WANDB_MODE": "disabled",
+        "HOME": str(tmp_path),
+    }
     quick = ["--set", "schedule.epochs=1", "schedule.warmup_epochs=0", "batch_size=4"]
     done = subprocess.run(
         [kit / "scripts" / "unibuc.sh", *quick], env=os.environ | its_own, capture_output=True, text=True, timeout=300
