@@ -6,7 +6,7 @@ PY := $(VENV)/bin/python
 KAGGLE_CLI := kaggle==2.2.5 kagglesdk==0.1.38
 KAGGLE_TESTS := $(addprefix tests/test_,kaggle.py faults.py ledger.py)
 
-.PHONY: demo test lint test-lowest test-kaggle setup clean
+.PHONY: demo test lint test-lowest test-kaggle test-ray setup clean
 
 demo: setup
 	$(PY) -m competition serve -c deepfake-digits -- scripts/demo.sh
@@ -39,10 +39,17 @@ test-kaggle: setup
 	.venv-kaggle/bin/kaggle --version
 	.venv-kaggle/bin/python -m pytest $(KAGGLE_TESTS)
 
+# --launcher ray, on a real cluster: some machines in this one, without a network but their own.
+test-ray: setup
+	$(PYTHON) -m venv .venv-ray
+	$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > `.venv-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'`/kit.pth
+	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-ray.txt
+	.venv-ray/bin/python -m pytest tests/test_ray.py
+
 lint: setup
 	$(PY) -m pip install --quiet --disable-pip-version-check 'ruff>=0.14'
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
 clean:
-	rm -rf $(VENV) .venv-lowest .venv-kaggle data/deepfake-digits data/.local-kaggle/deepfake-digits runs/deepfake-digits
+	rm -rf $(VENV) .venv-lowest .venv-kaggle .venv-ray data/deepfake-digits data/.local-kaggle/deepfake-digits runs/deepfake-digits

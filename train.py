@@ -32,13 +32,16 @@ def main() -> None:
     )
     parser.add_argument(
         "--launcher",
-        choices=["here", "local"],
+        choices=["here", "local", "ray"],
         default="here",
-        help="where folds are trained: one after the other in this process (default; with a sweep, in one each), or "
-        "side by side on this machine",
+        help="where folds are trained: one after the other in this process (default; with a sweep, in one each), side "
+        "by side on this machine, or on the machines of a Ray cluster that is running",
     )
     parser.add_argument(
         "--parallel", type=int, metavar="K", help="folds at a time with --launcher local (default: one for each GPU)"
+    )
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="of the Ray cluster (default: RAY_ADDRESS, else one on this machine)"
     )
     parser.add_argument(
         "--gpus-per-fold", type=int, default=1, metavar="N", help="train each fold on N GPUs together (default: 1)"
@@ -50,6 +53,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.parallel is not None and args.launcher != "local":
         parser.error("--parallel is for --launcher local")
+    if args.address is not None and args.launcher != "ray":
+        parser.error("--address is for --launcher ray")
     if args.gpus_per_fold < 1 or (args.max_restarts is not None and args.gpus_per_fold == 1):
         parser.error("--gpus-per-fold is 1 or more, and --max-restarts for 2 or more")
 
@@ -60,21 +65,20 @@ def main() -> None:
     from launch.job import fold_numbers, fold_tasks, prepare
     from launch.local import local_places, train_local
     from launch.plan import plan_runs
+    from launch.ray_cluster import train_on_ray
     from launch.supervise import report
     from launch.together import check_together, train_together
     from pipeline.group import together
     from pipeline.tracking import resolve_mode
 
+    contest, launcher, parallel = cli.contest_of(args), args.launcher, args.parallel
     processes, restarts = args.gpus_per_fold, args.max_restarts or 0
-    contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
     planned = plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name)
-    places = []
-    if args.launcher == "local":
-        places = local_places(args.parallel, processes)
-    elif any(each.sweep for each in planned):  # a point that cannot be trained must not end the others
-        places = local_places(1, processes)
-    if processes > 1:
+    if launcher == "here" and any(each.sweep for each in planned):  # a point that fails must not end the others
+        launcher, parallel = "local", 1
+    places = local_places(parallel, processes) if launcher == "local" else []
+    if processes > 1 and launcher != "ray":  # there, the machines that train the folds check it
         for each in planned:
             with each.checked():
                 check_together(each.recipe, processes)
@@ -83,13 +87,17 @@ def main() -> None:
     shared = ["--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode]
     if args.debug:
         shared.append("--debug")
-    if places and processes > 1:
-        shared += ["--gpus-per-fold", str(processes), "--max-restarts", str(restarts)]
     if together():  # one of the processes that train_together starts
         train_here(job, fold_tasks(job, numbers, shared, args.stop_after), mode)
         return
-    if places:
+
+    if launcher != "here" and processes > 1:
+        shared += ["--gpus-per-fold", str(processes), "--max-restarts", str(restarts)]
+    if launcher == "local":
         launch = partial(train_local, places=places)
+    elif launcher == "ray":
+        gpus = processes if processes > 1 else None
+        launch = partial(train_on_ray, contest=contest, address=args.address, gpus_per_fold=gpus)
     elif processes > 1:
         launch = partial(train_together, processes=processes, max_restarts=restarts)
     else:
