@@ -13,7 +13,8 @@ from competition.contest import Contest
 from competition.images import read_image
 from competition.rows.tables import Rows
 from competition.sparse import Sparse
-from pipeline.comparison import TOO_GOOD, read_record
+from pipeline.comparison import read_record
+from pipeline.comparison_text import TOO_GOOD
 from pipeline.costs import Cost, cost_of
 from pipeline.ensemble_folder import read_blend
 from pipeline.members import Member, mean_of
