@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.blenders import convex, greedy, installed, peer_form, peers, true_class
 from benchmarks.libraries import distributions, library_like, load, make
+from benchmarks.paper import Measured, Plan, demands, fold_seconds
 from competition.errors import DataError
 from tests.support import Tiny, make_contest
 
@@ -186,3 +187,26 @@ def test_scale(classes):
     assert all(math.isfinite(number) and number >= 0 for number in numbers(report))
     size = {entry["stage"]: entry.get("megabytes") for entry in report["stages"]}["predictions of one run, stored"]
     assert 0 < size < 2400 * (4 * classes if classes <= 1000 else 600) * 1.5e-6
+
+
+def test_a_sweep_on_paper():
+    done = subprocess.run([sys.executable, "-m", "benchmarks.paper"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in (ROOT / "docs" / "scale.md").read_text(), "copy the new table into docs/scale.md"
+
+    plan, measured = Plan(), Measured()
+    found = {demand.what: demand for demand in demands(plan, measured)}
+    reached = [demand.reached() or math.inf for demand in found.values()]
+    assert reached == sorted(reached)
+    for demand, speed in zip(found.values(), reached, strict=True):
+        if 1.01 < speed < math.inf:
+            assert demand.at(speed) == pytest.approx(demand.limit)
+    gathered = found["images gathered, if memory cannot hold the cache"]
+    assert gathered.reached() == pytest.approx(5e9 / 100 / 30_000)
+    # All GPUs together start a fold, a million files each, every 2,000 s.
+    asked = found["files asked for at starts, if images are on shared storage"]
+    before = measured.start + 1e6 * measured.row
+    assert asked.reached() == pytest.approx(20e6 / (100 * 1e6 / 50_000 - before))
+    assert fold_seconds(plan, measured, asked.reached()) == pytest.approx(2_000)
+    assert found["looks of the driver at the folds"].reached() is None
+    assert found["W&B: all requests"].reached() <= 1.01
