@@ -34,6 +34,7 @@ from launch.sweep import LONGEST, is_sweep, point_labels
 from launch.tasks import Failure, FoldTask
 from pipeline.augment import Augmentation
 from pipeline.config import RECIPES, load_recipe
+from pipeline.discarded import write_discarded
 from pipeline.network import check_network, check_rules
 from pipeline.run import check_name, open_run
 from pipeline.summary import track_fold
@@ -318,8 +319,6 @@ def test_killed_between_two_of_its_marks_it_discards_the_others_too(contest, mon
         if next(written) == 2:
             raise KeyboardInterrupt
         write_discarded(folder, discarded)
-
-    from launch.halving import write_discarded
 
     monkeypatch.setattr("launch.halving.write_discarded", write)
     with pytest.raises(KeyboardInterrupt):
