@@ -118,11 +118,14 @@ def finish(process: subprocess.Popen, status: int = 0) -> str:
     return said
 
 
-def wait(condition: Callable[[], object], seconds: float = 120.0) -> object:
-    """What `condition` says once it says something."""
+def wait(condition: Callable[[], object], *commands: subprocess.Popen, seconds: float = 120.0) -> object:
+    """What `condition` says once it says something. Fails with the words of `commands` when one of them ends before."""
     end = time.monotonic() + seconds
     while not (said := condition()):
-        assert time.monotonic() < end, "waited in vain"
+        if time.monotonic() > end or any(command.poll() is not None for command in commands):
+            for command in commands:
+                command.kill()
+            pytest.fail("\n".join(["waited in vain", *(command.communicate()[0] for command in commands)]))
         time.sleep(0.05)
     return said
 
@@ -173,12 +176,12 @@ def test_machines_die_and_two_commands_train_the_same_runs(cluster, tiny, whole)
     drivers = [start(tiny, *both, "--address", HEAD), start(tiny, *both, RAY_ADDRESS=HEAD)]
     folds = [Fold(k, runs / f"small-s{seed}" / f"fold{k}") for seed in (0, 1) for k in (0, 1)]
 
-    struck = wait(lambda: amid(folds))
+    struck = wait(lambda: amid(folds), *drivers)
     (child,) = [pid for pid in children(struck) if command_lines()[parent_of(pid)][0].startswith("ray::")]
     os.kill(parent_of(child), signal.SIGKILL)
-    wait(lambda: child not in command_lines(), 10)
+    wait(lambda: child not in command_lines(), seconds=10)
 
-    lost = wait(lambda: amid([fold for fold in folds if fold.folder != struck.folder], "node-2"))
+    lost = wait(lambda: amid([fold for fold in folds if fold.folder != struck.folder], "node-2"), *drivers)
     cluster.kill("node-2")
 
     for driver in drivers:
@@ -202,10 +205,10 @@ def test_a_command_told_to_end_ends_all_in_order_and_goes_on_another_time(cluste
     for what, status in [(signal.SIGINT, 130), (signal.SIGKILL, -9)]:
         before = [len(fold.history()) for fold in folds]
         driver = start(tiny, *command)
-        wait(lambda before=before: any(len(f.history()) > n for f, n in zip(folds, before, strict=True)))
+        wait(lambda before=before: any(len(f.history()) > n for f, n in zip(folds, before, strict=True)), driver)
         driver.send_signal(what)
         finish(driver, status)
-        wait(lambda: not any(children(fold) for fold in folds), 1 if what == signal.SIGINT else 20)
+        wait(lambda: not any(children(fold) for fold in folds), seconds=1 if what == signal.SIGINT else 20)
         assert all(f.checkpoint.is_file() and len(f.history()) < EPOCHS for f in folds if f.history())
     finish(start(tiny, *command))
     logs = ""
