@@ -50,10 +50,14 @@ def main() -> None:
     if args.run:
         runs = [find_run(contest, name) for name in dict.fromkeys(args.run)]
     else:
-        runs = [run for run in list_runs(contest) if not run.unfinished]
+        runs = []
         for run in list_runs(contest):
-            if run.unfinished:
+            if run.discarded:
+                print(f"left out: {run.name} ({run.discarded.place}, by the sweep {run.discarded.sweep})")
+            elif run.unfinished:
                 print(f"left out: {run.name} (folds {' '.join(map(str, run.unfinished))} are not finished)")
+            else:
+                runs.append(run)
     if not runs:
         raise DataError(f"{contest.runs} holds no finished run. Train one: python train.py -c {contest.slug} -r RECIPE")
 

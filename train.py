@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from functools import partial
 
 from competition import cli
 from launch.child import end_with_parent
@@ -15,7 +16,8 @@ def main() -> None:
         "--recipe",
         nargs="+",
         default=["trace-resnet"],
-        help="names of recipes in recipes/, or paths to YAML files (default: trace-resnet)",
+        help="names of recipes in recipes/, or paths to YAML files, of recipes or of sweeps, such as "
+        "recipes/sweeps/trace-resnet-lr-decay.yaml (default: trace-resnet)",
     )
     parser.add_argument("--fold", type=int, nargs="+", metavar="K", help="which folds to train (default: all)")
     parser.add_argument(
@@ -32,8 +34,8 @@ def main() -> None:
         "--launcher",
         choices=["here", "local", "ray"],
         default="here",
-        help="where folds are trained: one after the other in this process (default), side by side on this machine, or "
-        "on the machines of a Ray cluster that is running",
+        help="where folds are trained: one after the other in this process (default; with a sweep, in one each), side "
+        "by side on this machine, or on the machines of a Ray cluster that is running",
     )
     parser.add_argument(
         "--parallel", type=int, metavar="K", help="folds at a time with --launcher local (default: one for each GPU)"
@@ -58,6 +60,7 @@ def main() -> None:
 
     end_with_parent()
     # Imported here, because torch takes seconds and --help should not.
+    from launch.halving import halve
     from launch.here import conclude, train_here
     from launch.job import fold_numbers, fold_tasks, prepare
     from launch.local import local_places, train_local
@@ -68,39 +71,45 @@ def main() -> None:
     from pipeline.group import together
     from pipeline.tracking import resolve_mode
 
+    contest, launcher, parallel = cli.contest_of(args), args.launcher, args.parallel
     processes, restarts = args.gpus_per_fold, args.max_restarts or 0
-    places = local_places(args.parallel, processes) if args.launcher == "local" else []
-    contest = cli.contest_of(args)
     numbers = fold_numbers(contest, args.fold)
     planned = plan_runs(contest.spec, args.recipe, args.seed, args.set, args.name)
-    if processes > 1 and args.launcher != "ray":  # there, the machines that train the folds check it
+    if launcher == "here" and any(each.sweep for each in planned):  # a point that fails must not end the others
+        launcher, parallel = "local", 1
+    places = local_places(parallel, processes) if launcher == "local" else []
+    if processes > 1 and launcher != "ray":  # there, the machines that train the folds check it
         for each in planned:
-            check_together(each.recipe, processes)
+            with each.checked():
+                check_together(each.recipe, processes)
     job = prepare(contest, planned)
     mode, reason = resolve_mode(args.wandb)
     shared = ["--data", str(contest.data.resolve()), "--runs", str(contest.runs.parent.resolve()), "--wandb", mode]
     if args.debug:
         shared.append("--debug")
-    if args.launcher != "here" and processes > 1:
-        shared += ["--gpus-per-fold", str(processes), "--max-restarts", str(restarts)]
-    tasks = fold_tasks(job, numbers, tuple(shared), args.stop_after)
     if together():  # one of the processes that train_together starts
-        train_here(job, tasks, mode)
+        train_here(job, fold_tasks(job, numbers, shared, args.stop_after), mode)
         return
 
+    if launcher != "here" and processes > 1:
+        shared += ["--gpus-per-fold", str(processes), "--max-restarts", str(restarts)]
+    if launcher == "local":
+        launch = partial(train_local, places=places)
+    elif launcher == "ray":
+        gpus = processes if processes > 1 else None
+        launch = partial(train_on_ray, contest=contest, address=args.address, gpus_per_fold=gpus)
+    elif processes > 1:
+        launch = partial(train_together, processes=processes, max_restarts=restarts)
+    else:
+        launch = partial(train_here, job, mode=mode)
+
     print(reason)
+    job, failures = halve(job, shared, launch, args.stop_after)
     for run in job.runs:
         for fold in run.folds:
             if fold.done:
                 print(f"{run.name}: fold {fold.number} is done")
-    if places:
-        failures = train_local(tasks, places)
-    elif args.launcher == "ray":
-        failures = train_on_ray(tasks, contest, args.address, processes if processes > 1 else None)
-    elif processes > 1:
-        failures = train_together(tasks, processes, restarts)
-    else:
-        failures = train_here(job, tasks, mode)
+    failures += launch(fold_tasks(job, numbers, shared, args.stop_after))
     for run in job.runs:
         conclude(job, run, mode)
     if failures:

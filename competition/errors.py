@@ -9,6 +9,9 @@
 Anything else that escapes is a defect of the kit or a failure of the machine, and ends with exit status 1.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class KitError(Exception):
     """The user must change something. The message is complete: it names the file, row or key, and the fix."""
@@ -32,3 +35,12 @@ class KaggleError(KitError):
 
 class Terminated(BaseException):
     """SIGTERM came: end now, in order."""
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Say where: a KitError that leaves the block begins with `where`."""
+    try:
+        yield
+    except KitError as error:
+        raise type(error)(f"{where}: {error}") from error

@@ -46,12 +46,27 @@ _Loader.add_implicit_resolver(
 )
 
 
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")  # strings that need no quotes, unless they are `true` or the like
+
+
 def parse_yaml(text: str, where: str) -> Any:
     """Read one YAML document. `where` names it in the error (SpecError)."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
     except yaml.YAMLError as error:
         raise SpecError(f"{where}: not valid YAML: {error}") from error
+
+
+def write_value(value: Any) -> str:
+    """The text on one line that `parse_yaml` reads as `value`, a tree of what JSON knows; --set takes it.
+
+    Raises ValueError for a float that is no finite number.
+    """
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and parse_yaml(value, "") == value:
+        return value
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # YAML refuses some characters that JSON leaves as they are, and takes others for the end of a line.
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in text)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """What one command trains, with everything checked that could be wrong, before hours are spent on it."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 
 from competition.contest import Contest
-from competition.errors import SpecError
+from competition.errors import DataError, SpecError
 from competition.rows.tables import Rows, load_train
 from folds.store import Split, read_folds
 from launch.plan import PlannedRun
@@ -13,6 +16,7 @@ from launch.tasks import FoldTask
 from pipeline.augment import Augmentation
 from pipeline.cache import decoded
 from pipeline.config import Image
+from pipeline.discarded import read_discarded, revival
 from pipeline.network import check_network, check_rules
 from pipeline.run import Run, create_run
 
@@ -28,6 +32,11 @@ class Job:
     planned: list[PlannedRun]
     runs: list[Run]
 
+    def part(self, wanted: Callable[[PlannedRun, Run], bool]) -> "Job":
+        """The same with only the runs that are wanted."""
+        pairs = [pair for pair in zip(self.planned, self.runs, strict=True) if wanted(*pair)]
+        return replace(self, planned=[planned for planned, _ in pairs], runs=[run for _, run in pairs])
+
 
 def prepare(contest: Contest, planned: list[PlannedRun]) -> Job:
     """Check the plan against the contest and its data, decode the images once, and open every run.
@@ -35,16 +44,23 @@ def prepare(contest: Contest, planned: list[PlannedRun]) -> Job:
     Raises SpecError or DataError for whatever would stop a fold before its first step.
     """
     for each in planned:
-        check_rules(each.recipe.model, contest.spec.rules)
-        Augmentation(each.recipe.augment)
+        with each.checked():
+            check_rules(each.recipe.model, contest.spec.rules)
+            Augmentation(each.recipe.augment)
+        if each.sweep is None:  # a sweep passes over the runs that it discarded
+            _refuse_discarded(contest.runs / each.name)
     rows = load_train(contest)
     split = read_folds(contest, rows)
     pixels: dict[Image, np.ndarray] = {}
     for each in planned:
         if each.recipe.image not in pixels:
             pixels[each.recipe.image] = decoded(rows.images, each.recipe.image, contest.runs / "cache", "train")
-        check_network(each.recipe, len(contest.classes), pixels[each.recipe.image].shape[1:])
-    runs = [create_run(contest, p.name, p.recipe, p.recipe_name, p.seed, split) for p in planned]
+    for each in {plan.recipe.model_dump_json(): plan for plan in planned}.values():
+        with each.checked():
+            check_network(each.recipe, len(contest.classes), pixels[each.recipe.image].shape[1:])
+    runs = [
+        create_run(contest, p.name, p.recipe, p.recipe_name, p.seed, split, p.sweep and p.sweep.name) for p in planned
+    ]
     return Job(contest, rows, split, pixels, planned, runs)
 
 
@@ -57,21 +73,31 @@ def fold_numbers(contest: Contest, asked: list[int] | None) -> list[int]:
     return numbers
 
 
-def fold_tasks(job: Job, numbers: list[int], shared: tuple[str, ...], until: int | None = None) -> list[FoldTask]:
+def fold_tasks(job: Job, numbers: list[int], shared: Sequence[str], until: int | None = None) -> list[FoldTask]:
     """A task for each of these folds of every run that is not finished, the first fold of all runs first.
 
     Args:
         shared: arguments of train.py that every task takes.
         until: the epoch to stop after.
     """
-    tasks = []
-    for k in numbers:
-        for run, planned in zip(job.runs, job.planned, strict=True):
-            arguments = ["-c", job.contest.name, "-r", planned.argument, "--seed", str(planned.seed)]
-            arguments += ["--name", run.name, "--fold", str(k), *shared]
-            if planned.overrides:
-                arguments += ["--set", *planned.overrides]
-            if until is not None:
-                arguments += ["--stop-after", str(until)]
-            tasks.append(FoldTask(run, run.folds[k], tuple(arguments), until))
+    pairs = zip(job.runs, job.planned, strict=True)
+    tasks = [fold_task(job.contest, *pair, k, shared, until) for k, pair in product(numbers, pairs)]
     return [task for task in tasks if not task.finished]
+
+
+def fold_task(
+    contest: Contest, run: Run, planned: PlannedRun, number: int, shared: Sequence[str], until: int | None
+) -> FoldTask:
+    """The task of training one fold of a run, as `fold_tasks` says."""
+    arguments = ["-c", contest.name, "-r", planned.argument, "--seed", str(planned.seed)]
+    arguments += ["--name", run.name, "--fold", str(number), *shared]
+    if planned.overrides:
+        arguments += ["--set", *planned.overrides]
+    if until is not None:
+        arguments += ["--stop-after", str(until)]
+    return FoldTask(run, run.folds[number], tuple(arguments), until)
+
+
+def _refuse_discarded(folder: Path) -> None:
+    if discarded := read_discarded(folder):
+        raise DataError(f"run {folder.name!r}: {discarded.told}. {revival(folder)}")

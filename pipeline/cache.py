@@ -1,9 +1,11 @@
 """Images decoded once into a memory-mapped array, so that no epoch waits for a decoder."""
 
 import hashlib
+import os
 import sys
 from collections.abc import Sequence
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,10 @@ from tqdm import tqdm
 from competition.errors import DataError
 from competition.files import atomic_open
 from competition.images import Picture, in_threads, read_image
+from competition.locks import locked
 from pipeline.config import Image
+
+STAT_THREADS, STAT_BLOCK = 16, 1000  # on a network disk each of a million files is a question to its server
 
 
 def decoded(pictures: Sequence[Picture], image: Image, folder: Path, name: str) -> np.ndarray:
@@ -22,35 +27,53 @@ def decoded(pictures: Sequence[Picture], image: Image, folder: Path, name: str) 
     Decoded on first use into `folder`/<name>-<key>.npy. The key covers every file's path, size and modification time,
     how its numbers become pixels, and the recipe's image settings: a change of any makes a new cache. Removing the
     folder is always safe. The number of channels is that of the first image: stacks and arrays have their own.
-    Two processes may build the same cache at once: each writes its own file and the last one renamed stays.
+    One process decodes, and others that want the same images wait for it.
 
     Raises DataError: an unreadable image, or images of different sizes where the recipe sets none.
     """
-    path = folder / f"{name}-{_key(pictures, image)}.npy"
-    if not path.is_file():
-        _build(pictures, image, path)
+    # Resolved, so that a link to a disk of each machine's own leads to a folder where there is none yet.
+    path = folder.resolve() / f"{name}-{_key(pictures, image)}.npy"
+    if (pixels := _open(path)) is None:
+        with locked(path.with_name(f".{path.stem}.lock"), f"another process decodes the {name} images; waiting for it"):
+            if (pixels := _open(path)) is None:
+                if path.is_file():
+                    print(f"{path} is damaged; decoding the images again", file=sys.stderr)
+                _build(pictures, image, path)
+                pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    return pixels
+
+
+def _open(path: Path) -> np.ndarray | None:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:  # cut short, or written over by something else
-        print(f"{path} is damaged ({error}); decoding the images again", file=sys.stderr)
-        _build(pictures, image, path)
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except (FileNotFoundError, ValueError, EOFError):  # missing, cut short, or written over by something else
+        return None
 
 
 def _key(pictures: Sequence[Picture], image: Image) -> str:
-    @cache  # thousands of images can be in one file
-    def state(path: Path) -> str:
-        stat = path.stat()
-        return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
-
+    states = _states([str(path) for picture in pictures for path in picture.files])
     digest = hashlib.sha256(image.model_dump_json().encode())
     settings = None
     for picture in pictures:
-        if picture.pixels != settings:
+        if picture.pixels is not settings and picture.pixels != settings:
             settings = picture.pixels
             digest.update(f"{settings.model_dump_json()}\n".encode())
-        digest.update("\0".join([*map(state, picture.files), f"{picture.index}\n"]).encode())
+        digest.update("\0".join([*(states[str(path)] for path in picture.files), f"{picture.index}\n"]).encode())
     return digest.hexdigest()[:16]
+
+
+def _states(paths: list[str]) -> dict[str, str]:
+    """Each file's path, size and modification time. Thousands of images can be in one file."""
+
+    def state(path: str) -> str:
+        stat = os.stat(path)  # noqa: PTH116 - as strings: a Path for each takes twice as long
+        return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
+
+    files = list(dict.fromkeys(paths))
+    blocks = [files[first : first + STAT_BLOCK] for first in range(0, len(files), STAT_BLOCK)]
+    with ThreadPoolExecutor(STAT_THREADS) as pool:
+        found = pool.map(lambda block: [state(path) for path in block], blocks)
+        return dict(zip(files, chain.from_iterable(found), strict=True))
 
 
 def _build(pictures: Sequence[Picture], image: Image, path: Path) -> None:

@@ -9,27 +9,23 @@ from competition.errors import DataError
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.compare", description=__doc__)
     cli.add_contest_arguments(parser)
-    parser.add_argument("run", nargs="*", metavar="RUN", help="runs, by name or folder (default: all)")
+    parser.add_argument(
+        "run", nargs="*", metavar="RUN", help="runs, by name or folder, or all of a sweep, by its name (default: all)"
+    )
     args = parser.parse_args()
 
     from competition.files import atomic_open
-    from pipeline.comparison import (
-        comparison_table,
-        differences,
-        differences_table,
-        ranked,
-        read_record,
-        settings_table,
-    )
+    from pipeline.comparison import differences, grouped, read_record
+    from pipeline.comparison_text import comparison_table, differences_table, settings_table
     from pipeline.pictures import draw_comparison
-    from pipeline.run import find_run, list_runs
+    from pipeline.run import find_runs, list_runs
 
     contest = cli.contest_of(args)
-    runs = [find_run(contest, name) for name in dict.fromkeys(args.run)] if args.run else list_runs(contest)
+    runs = find_runs(contest, args.run) if args.run else list_runs(contest)
     if not runs:
         raise DataError(f"{contest.runs} holds no run. Train one: python train.py -c {contest.slug} -r RECIPE")
 
-    records = ranked([read_record(contest, run) for run in runs])
+    records = grouped([read_record(contest, run) for run in runs])
     print(comparison_table(records))
     for best, others in differences(records):
         print(f"\n{differences_table(best, others)}")

@@ -3,8 +3,6 @@
 Unfinished runs take part, with their progress in the place of a score.
 """
 
-import json
-from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -16,11 +14,9 @@ from blending.truth import truth_of
 from competition.contest import Contest
 from competition.errors import DataError
 from competition.metrics import Scale
-from pipeline.run import Run, flatten
+from pipeline.discarded import Discarded
+from pipeline.run import Run
 from pipeline.store import concatenate, load_predictions
-
-TOO_GOOD = "selected on OOF: too good"
-LISTED = 3  # runs that share the commonest value of a key are listed up to this many
 
 
 @dataclass(frozen=True)
@@ -29,6 +25,7 @@ class Record:
 
     results: what DONE says of each finished fold. histories: the epochs of each fold that has any. Both by fold number.
     loss: of the out-of-fold predictions of all rows, called `loss_name`; None while a fold is missing.
+    discarded: why a sweep gave the run up, if one did; then it counts as unfinished, whatever is there.
     """
 
     run: Run
@@ -37,10 +34,16 @@ class Record:
     histories: dict[int, list[dict[str, float]]]
     loss_name: str
     loss: float | None
+    discarded: Discarded | None = None
+
+    @property
+    def label(self) -> str:
+        """The run's name among those of its sweep."""
+        return self.run.name.removeprefix(f"{self.run.sweep}-") if self.run.sweep else self.run.name
 
     @property
     def finished(self) -> bool:
-        return len(self.results) == self.run.n_folds
+        return len(self.results) == self.run.n_folds and self.discarded is None
 
     @property
     def scores(self) -> np.ndarray:
@@ -80,6 +83,8 @@ class Record:
     @property
     def progress(self) -> str:
         """What has to be said about an unfinished run instead of its score."""
+        if self.discarded:
+            return self.discarded.place
         epochs, name = self.run.recipe.schedule.epochs, self.metric.name
         folds = self.open_folds or sorted(self.histories)[-1:]
         if not folds:
@@ -139,47 +144,32 @@ def read_record(contest: Contest, run: Run) -> Record:
         if oof.labels is None:
             raise DataError(f"{run.folder}: its oof.npz files hold no labels; train the run again")
         loss = float(truth_of(oof.family, oof.labels).losses(oof.probabilities).mean())
-    return Record(run, metric, results, histories, target.loss_name, loss)
+    return Record(run, metric, results, histories, target.loss_name, loss, run.discarded)
 
 
 def ranked(records: list[Record]) -> list[Record]:
-    """Finished runs, best mean score first; then the unfinished ones by their last score, if they have one yet."""
+    """Finished runs, best mean score first; then the unfinished ones by their last score, if they have one yet.
 
-    def key(record: Record) -> tuple[bool, bool, float]:
-        score = record.scores.mean() if record.finished else record.last_score
-        return not record.finished, bool(np.isnan(score)), -record.metric.gain(score, 0.0)
+    At last those that sweeps discarded, the later the better, by the score that decided.
+    """
+
+    def key(record: Record) -> tuple[bool, int, bool, float]:
+        score, rung = record.scores.mean() if record.finished else record.last_score, np.inf
+        if record.discarded:
+            score, rung = record.discarded.score, record.discarded.rung
+            score = np.nan if score is None else score
+        return not record.finished, -rung, bool(np.isnan(score)), -record.metric.gain(score, 0.0)
 
     return sorted(records, key=key)
 
 
-def comparison_table(records: list[Record]) -> str:
-    """One numbered line per run, in the given order. An unfinished run has no score, but its progress beside it."""
-    width, of_score = _width(records), f"{records[0].metric.name}, mean ± sd"
-    of_loss = f"OOF {records[0].loss_name}"
-    wide, wide_loss = max(24, len(of_score) + 2), max(14, len(of_loss) + 2)
-    lines = [
-        f"{'':>3} {'run':<{width}}{'folds':>6}{'epochs':>8}{of_score:>{wide}}"
-        f"{of_loss:>{wide_loss}}{'images/s':>10}{'minutes':>9}"
-    ]
-    splits = {record.run.folds_sha256 for record in records}
-    for number, record in enumerate(records, 1):
-        epochs, scores = str(record.run.recipe.schedule.epochs), record.scores
-        if not record.finished:
-            reached = max((record.histories[k][-1]["epoch"] for k in record.open_folds), default=0)
-            epochs = f"{reached}/{epochs}"
-        score = f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}" if record.finished else "–"
-        loss = f"{record.loss:.4f}" if record.finished else "–"
-        notes = [
-            *([] if record.finished else [record.progress]),
-            *([TOO_GOOD] if record.run.selected_on_oof else []),
-            *([f"split {record.run.folds_sha256[:8]}"] if len(splits) > 1 else []),
-        ]
-        folds = f"{len(record.results)}/{record.run.n_folds}"
-        lines.append(
-            f"{number:>3} {record.run.name:<{width}}{folds:>6}{epochs:>8}{score:>{wide}}{loss:>{wide_loss}}"
-            f"{record.images_per_second:>10.0f}{record.minutes:>9.1f}  {'; '.join(notes)}".rstrip()
-        )
-    return "\n".join(lines)
+def grouped(records: list[Record]) -> list[Record]:
+    """Ranked, but the runs of a sweep follow its best one."""
+    groups: dict[tuple[str | None, str], list[Record]] = {}
+    for record in ranked(records):
+        sweep = record.run.sweep
+        groups.setdefault((sweep, "" if sweep else record.run.name), []).append(record)
+    return [record for group in groups.values() for record in group]
 
 
 def differences(records: list[Record]) -> list[tuple[Record, list[Difference]]]:
@@ -194,58 +184,5 @@ def differences(records: list[Record]) -> list[tuple[Record, list[Difference]]]:
     return found
 
 
-def differences_table(best: Record, others: list[Difference]) -> str:
-    """A line per run: its differences to the best one, and in words whether they are more than the folds' spread."""
-    width = _width([best, *(each.record for each in others)])
-    mark = f" ({TOO_GOOD})" if best.run.selected_on_oof else ""
-    signs = "+ better, − worse, = equal"
-    lines = [
-        f"{best.metric.name} against the best mean, {best.run.name}{mark}, on the same folds: {signs}",
-        f"{'run':<{width}}{'mean ± 95 %':>20}{'sd':>9}  by fold",
-    ]
-    for each in others:
-        verdict = "within the spread of the folds" if each.within_spread else "worse, beyond the spread of the folds"
-        mark = f"; {TOO_GOOD}" if each.record.run.selected_on_oof else ""
-        lines.append(
-            f"{each.record.run.name:<{width}}{f'{each.mean:+.4f} ± {each.margin:.4f}':>20}{each.sd:>9.4f}"
-            f"  {each.signs}  {verdict}{mark}"
-        )
-    return "\n".join(lines)
-
-
-def settings_table(records: list[Record]) -> str:
-    """The keys in which the runs differ, one line each: the runs, by their numbers in the table, and their value."""
-    settings = [_settings(record.run) for record in records]
-    lines = []
-    for key in dict.fromkeys(key for each in settings for key in each):
-        values = [_written(each[key]) if key in each else "–" for each in settings]
-        commonest, n = Counter(values).most_common(1)[0]
-        if n == len(values):
-            continue
-        said = []
-        for value in dict.fromkeys(values):
-            numbers = [str(number) for number, its in enumerate(values, 1) if its == value]
-            who = "the others" if value == commonest and n > LISTED else " ".join(numbers)
-            said.append(f"{who}: {value}")
-        lines.append((key, " | ".join(said)))
-    width = max((len(key) for key, _ in lines), default=0) + 2
-    return "\n".join(f"{key:<{width}}{values}" for key, values in lines)
-
-
-def _settings(run: Run) -> dict[str, Any]:
-    recipe = run.recipe.model_dump(mode="json", exclude={"description"})
-    flat = flatten({"recipe": run.recipe_name, "seed": run.seed} | recipe)
-    return {key: value for key, value in flat.items() if value != {}}
-
-
-def _written(value: Any) -> str:
-    """A value as --set takes it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def _split(record: Record) -> str:
     return record.run.folds_sha256
-
-
-def _width(records: list[Record]) -> int:
-    return max(24, *(len(record.run.name) for record in records)) + 2

@@ -162,10 +162,12 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     path = RECIPES / f"{name}.yaml" if recipe_name(name) == name else Path(name)
     if path.parent == RECIPES and not path.is_file():
         known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+        sweeps = {p.stem: f"recipes/sweeps/{p.name}" for p in sorted(RECIPES.glob("sweeps/*.yaml"))}
+        near = difflib.get_close_matches(name, [*sweeps, *known], n=1, cutoff=0.5)
+        hint = f"did you mean {sweeps.get(near[0], repr(near[0]))}? " if near else ""
         raise SpecError(
-            f"no recipe is called {name!r}; {hint}Known: {', '.join(known)}; or give the path of a YAML file"
+            f"no recipe is called {name!r}; {hint}Known: {', '.join(known)}; or give the path of a YAML file, of a "
+            f"recipe or of a sweep ({', '.join(sweeps.values())})"
         )
     data = read_yaml(path)
     for override in overrides:

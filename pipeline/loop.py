@@ -10,6 +10,7 @@ import torch
 
 from blending.truth import truth_of
 from competition.errors import DataError, Terminated
+from competition.files import atomic_open
 from competition.interrupt import Termination
 from competition.metrics import Metric
 from competition.rows.tables import Rows
@@ -81,6 +82,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
     labels, epochs = task.rows.labels[held_out], recipe.schedule.epochs
     values = task.rows.labels[~held_out] if family == "values" else None
 
+    fold.diverged.unlink(missing_ok=True)
     seed_everything(task.device, *seed)
     learner = create_learner(recipe, len(task.classes), task.pixels.shape[1:], task.device, values)
     if learner.resume(fold, task.device):
@@ -117,7 +119,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
                     row["val/loss"] = task.loss(labels, probabilities)
                     row[f"val/{metric.name}"] = metric(labels, probabilities)
             if group.any(not (learner.is_finite() and math.isfinite(row.get("val/loss", 0.0)))):
-                raise DataError(_diverged(task, fold, learner.epoch, batches, batches.per_epoch - 1, "network"))
+                raise _diverged(task, fold, learner.epoch, batches, batches.per_epoch - 1, "network")
             row["seconds"] = seconds + time.monotonic() - began
             history.append(row)
             if group.first:
@@ -193,16 +195,14 @@ def _train_epoch(
             looked = now
             finite = losses[: learner.batch].isfinite()
             if not finite.all():
-                raise DataError(
-                    _diverged(task, fold, epoch + 1, batches, int(finite.logical_not().nonzero()[0]), "loss")
-                )
+                raise _diverged(task, fold, epoch + 1, batches, int(finite.logical_not().nonzero()[0]), "loss")
             progress.show(float(losses[max(0, batch - 49) : learner.batch].mean()))
             learner.seconds = spent + now - began
             ending = group.any(termination.requested)
             if ending or group.any(now - saved > CHECKPOINT_SECONDS and not last):
                 saved = now
                 if not learner.is_finite():
-                    raise DataError(_diverged(task, fold, epoch + 1, batches, batch, "network"))
+                    raise _diverged(task, fold, epoch + 1, batches, batch, "network")
                 if group.first:
                     learner.save(fold)
             if ending:
@@ -210,16 +210,24 @@ def _train_epoch(
     return float(losses.mean()), learner.seconds
 
 
-def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batch: int, what: str) -> str:
-    """The message for a loss or network that holds no numbers, seen after step `batch` of `epoch` (counted from 1)."""
+def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batch: int, what: str) -> DataError:
+    """The error of a loss or network that holds no numbers, seen after step `batch` of `epoch` (counted from 1).
+
+    It is left in the fold's folder too: a sweep tells it from an error that is no fault of the recipe.
+    """
     recipe, step = task.run.recipe, (epoch - 1) * batches.per_epoch + batch
     lr = learning_rate(step, batches.per_epoch, recipe.schedule, recipe.optimizer.lr)
     ids = ", ".join(task.rows.ids[task.rows.row_of[batches.rows_of(epoch - 1, batch)]][:8])
     clip = "" if recipe.optimizer.clip_norm else "optimizer.clip_norm=1, or "
     kept = "the last good checkpoint stays" if fold.checkpoint.is_file() else "nothing was saved before it"
-    return (
-        f"{fold.folder}: the {what} is not a number any more in epoch {epoch}, step {batch + 1} of {batches.per_epoch},"
-        f" at learning rate {lr:.2e}, on the images {ids}, …; {kept}. Look at these images; what helps most often is "
+    reason = (
+        f"the {what} is not a number any more in epoch {epoch}, step {batch + 1} of {batches.per_epoch}, at learning "
+        f"rate {lr:.2e}"
+    )
+    with atomic_open(fold.diverged) as file:
+        file.write(reason + "\n")
+    return DataError(
+        f"{fold.folder}: {reason}, on the images {ids}, …; {kept}. Look at these images; what helps most often is "
         f"--set {clip}optimizer.lr={recipe.optimizer.lr / 3:.0e}, with --name for a new run"
     )
 

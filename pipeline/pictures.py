@@ -2,17 +2,19 @@
 
 import numpy as np
 
-from pipeline.comparison import Record
+from pipeline.comparison import Record, ranked
 from pipeline.drawing import COLOURS, MARKERS, finish, new_figure, png, short
 from pipeline.mistakes import SMALL, Mistake, read_mistakes
 
 
 def draw_comparison(title: str, records: list[Record]) -> bytes:
-    """Curves over epochs, scores by fold, and cost against score, of the first runs of `records`, which are the best.
+    """Curves over epochs, scores by fold, and cost against score, of the best runs of `records`.
 
-    A run has the number that it has in the table.
+    A run has its number in `records`, and so in the table.
     """
-    shown, metric = records[: len(COLOURS)], records[0].metric
+    numbers = {id(record): number for number, record in enumerate(records, 1)}
+    shown, metric = ranked(records)[: len(COLOURS)], records[0].metric
+    names = [f"{numbers[id(record)]}  {short(record.label)}" for record in shown]
     figure = new_figure(13, 9)
     figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, hspace=0.03, wspace=0.03)
     left_out = f": the best {len(shown)} of {len(records)} runs (name runs to see others)"
@@ -20,13 +22,13 @@ def draw_comparison(title: str, records: list[Record]) -> bytes:
         title + (left_out if len(records) > len(shown) else ""), x=0.01, ha="left", weight="bold", parse_math=False
     )
     (first, second), (third, fourth) = figure.subplots(2, 2)
-    _draw_curves(first, shown, "val/loss", "validation loss")
+    _draw_curves(first, shown, names, "val/loss", "validation loss")
     # A contest scored by the log loss has nothing but the validation loss; there the training loss is news.
     if metric.name == "log_loss":
-        _draw_curves(second, shown, "train/loss", "training loss")
+        _draw_curves(second, shown, names, "train/loss", "training loss")
     else:
-        _draw_curves(second, shown, f"val/{metric.name}", f"validation {metric.name}")
-    _draw_folds(third, shown)
+        _draw_curves(second, shown, names, f"val/{metric.name}", f"validation {metric.name}")
+    _draw_folds(third, shown, names)
     _draw_cost(fourth, shown)
     handles, labels = first.get_legend_handles_labels()
     if handles:
@@ -54,7 +56,7 @@ def draw_mistakes(title: str, mistakes: list[Mistake], columns: int = 6) -> byte
     return png(figure)
 
 
-def _draw_curves(axis, records: list[Record], key: str, name: str) -> None:
+def _draw_curves(axis, records: list[Record], names: list[str], key: str, name: str) -> None:
     """Each run's mean over its folds as a line, between their least and greatest values. Dashed: still unfinished."""
     means = []
     for i, record in enumerate(records):
@@ -67,7 +69,7 @@ def _draw_curves(axis, records: list[Record], key: str, name: str) -> None:
         mean, low, high = ([f(by_epoch[epoch]) for epoch in epochs] for f in (np.mean, min, max))
         style = {"color": COLOURS[i], "marker": MARKERS[i], "markevery": max(1, len(epochs) // 8), "markersize": 4.5}
         axis.plot(
-            epochs, mean, "-" if record.finished else "--", label=f"{i + 1}  {_label(record)}", linewidth=1.6, **style
+            epochs, mean, "-" if record.finished else "--", label=names[i] + _notes(record), linewidth=1.6, **style
         )
         axis.fill_between(epochs, low, high, color=COLOURS[i], alpha=min(0.13, 0.4 / len(records)), linewidth=0)
         means.append(mean)
@@ -77,7 +79,7 @@ def _draw_curves(axis, records: list[Record], key: str, name: str) -> None:
     finish(axis, "epoch", title=f"{name}: mean of the folds, and their range")
 
 
-def _draw_folds(axis, records: list[Record]) -> None:
+def _draw_folds(axis, records: list[Record], names: list[str]) -> None:
     """A dot per fold. Hollow: an unfinished fold's last validation score."""
     for i, record in enumerate(records):
         axis.scatter(
@@ -88,9 +90,7 @@ def _draw_folds(axis, records: list[Record]) -> None:
         axis.scatter(last, [i] * len(last), 44, marker=MARKERS[i], facecolors="none", edgecolors=COLOURS[i])
         if record.finished:
             axis.plot([record.scores.mean()] * 2, [i - 0.3, i + 0.3], color=COLOURS[i], linewidth=2)
-    axis.set_yticks(
-        range(len(records)), [f"{i}  {short(record.run.name)}" for i, record in enumerate(records, 1)], fontsize=9
-    )
+    axis.set_yticks(range(len(records)), names, fontsize=9)
     axis.set_ylim(max(len(records), 3) - 0.5, -0.5)
     axis.locator_params(axis="x", nbins=8)
     hollow = "; hollow: fold unfinished" if any(record.open_folds for record in records) else ""
@@ -112,7 +112,8 @@ def _draw_cost(axis, records: list[Record]) -> None:
     finish(axis, "minutes, all folds", records[0].metric.name, "cost and score of finished runs, ± sd over folds")
 
 
-def _label(record: Record) -> str:
-    notes = [] if record.finished else [f"unfinished, {len(record.results)}/{record.run.n_folds} folds"]
+def _notes(record: Record) -> str:
+    state = "discarded" if record.discarded else "unfinished"
+    notes = [] if record.finished else [f"{state}, {len(record.results)}/{record.run.n_folds} folds"]
     notes += ["selected on OOF"] if record.run.selected_on_oof else []
-    return short(record.run.name) + (f" ({', '.join(notes)})" if notes else "")
+    return f" ({', '.join(notes)})" if notes else ""

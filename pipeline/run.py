@@ -1,13 +1,14 @@
 """A run on disk: one recipe with one seed, a folder per fold. Nothing here needs torch."""
 
 import fcntl
+import functools
 import json
 import os
 import platform
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -24,10 +25,11 @@ from competition.rows.tables import Rows
 from competition.strict_yaml import build, read_yaml
 from folds.store import Split
 from pipeline.config import Recipe
+from pipeline.discarded import Discarded, read_discarded, revival
 from pipeline.store import Predictions, concatenate, load_predictions
 
 PACKAGES = ("torch", "timm", "albumentations", "opencv-python-headless", "opencv-python", "numpy")
-RESERVED = ("ensembles", "cache", "wandb")  # folders beside the runs
+RESERVED = ("ensembles", "cache", "sweeps", "wandb")  # folders beside the runs
 HELD = "is being trained by another process"
 LOCK_SECONDS = 2.0  # a killed process may keep a lock so long, and a look at it takes it for an instant
 KEYS = ("contest", "recipe_name", "seed", "folds_sha256", "n_folds")
@@ -59,6 +61,11 @@ class Fold:
     @property
     def done(self) -> bool:
         return (self.folder / "DONE").is_file()
+
+    @property
+    def diverged(self) -> Path:
+        """There when the last attempt to train the fold ended because its loss was not a number any more."""
+        return self.folder / "DIVERGED"
 
     def result(self) -> dict[str, Any]:
         """What DONE says: score, loss, epochs, seconds, images_per_second. Raises DataError when unfinished."""
@@ -106,7 +113,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and its resolved configuration."""
+    """A run's folder and its resolved configuration. sweep: the sweep whose point it is."""
 
     folder: Path
     contest: str
@@ -115,6 +122,7 @@ class Run:
     seed: int
     folds_sha256: str
     n_folds: int
+    sweep: str | None = None
 
     @property
     def name(self) -> str:
@@ -123,6 +131,11 @@ class Run:
     @property
     def folds(self) -> list[Fold]:
         return [Fold(k, self.folder / f"fold{k}") for k in range(self.n_folds)]
+
+    @property
+    def discarded(self) -> Discarded | None:
+        """When and why a sweep gave this run up, if one did."""
+        return read_discarded(self.folder)
 
     @property
     def mistakes(self) -> Path:
@@ -150,6 +163,8 @@ class Run:
 
     def require_finished(self) -> None:
         """Raise DataError when a fold is missing: incomplete out-of-fold predictions are of no use."""
+        if self.discarded:
+            raise DataError(f"{self.folder}: {self.discarded.told}. {revival(self.folder)}")
         if self.unfinished:
             folds = " ".join(map(str, self.unfinished))
             raise DataError(f"{self.folder}: folds {folds} are not finished; run its train.py command again")
@@ -224,8 +239,13 @@ def check_name(name: str) -> str:
     return name
 
 
-def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, seed: int, split: Split) -> Run:
+def create_run(
+    contest: Contest, name: str, recipe: Recipe, recipe_name: str, seed: int, split: Split, sweep: str | None = None
+) -> Run:
     """Open the run `name`, or start it by writing its config.yaml.
+
+    Args:
+        sweep: that it is a point of. Only said when it is started: who goes on training it need not know.
 
     Raises SpecError when a run of that name has other settings or another split: its folds would not belong together.
     """
@@ -261,7 +281,9 @@ def create_run(contest: Contest, name: str, recipe: Recipe, recipe_name: str, se
             "git_commit": _git_commit(),
         }
         with atomic_open(path) as file:
-            yaml.safe_dump(settings | {"environment": environment}, file, sort_keys=False, allow_unicode=True)
+            belongs = {"sweep": sweep} if sweep else {}
+            written = settings | belongs | {"environment": environment}
+            yaml.safe_dump(written, file, sort_keys=False, allow_unicode=True)
     return open_run(folder)
 
 
@@ -271,7 +293,7 @@ def open_run(folder: Path) -> Run:
         raise DataError(f"{folder} is not a run: it has no config.yaml")
     config = read_yaml(folder / "config.yaml")
     recipe = build(Recipe, config["recipe"], f"{folder / 'config.yaml'}: recipe")
-    return Run(folder, recipe=recipe, **{key: config[key] for key in KEYS})
+    return Run(folder, recipe=recipe, sweep=config.get("sweep"), **{key: config[key] for key in KEYS})
 
 
 def list_runs(contest: Contest) -> list[Run]:
@@ -286,6 +308,16 @@ def find_run(contest: Contest, name: str) -> Run:
             return open_run(folder)
     known = ", ".join(run.name for run in list_runs(contest)) or "none yet"
     raise DataError(f"no run {name!r} in {contest.runs}; there are: {known}")
+
+
+def find_runs(contest: Contest, names: Sequence[str]) -> list[Run]:
+    """The runs given by name or by path, or all of a sweep by its name; each once. Raises as `find_run`."""
+    known: dict[str | None, list[Run]] = {}
+    for run in list_runs(contest):
+        known.setdefault(run.sweep, []).append(run)
+    known |= {run.name: [run] for each in list(known.values()) for run in each}
+    found = [run for name in names for run in known.get(name) or [find_run(contest, name)]]
+    return list({run.folder.resolve(): run for run in found}.values())
 
 
 def contest_of(run: Run, data: str | None) -> Contest:
@@ -308,6 +340,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@functools.cache  # a sweep starts many runs
 def _git_commit() -> str | None:
     """The kit's commit, marked "+" when files differ from it; None outside a git checkout."""
     here = Path(__file__).parent

@@ -49,7 +49,7 @@ def track_fold(mode: str, contest: Contest, run: Run, fold: Fold) -> AbstractCon
         job_type="fold",
         run_id=f"{run.name}-{run.folds_sha256[:8]}-f{fold.number}",
         name=f"{run.name}-f{fold.number}",
-        tags=["cv", run.recipe.model.name],
+        tags=_tags("cv", run),
         config=_config(run) | {"fold": fold.number},
         folder=contest.runs,
     )
@@ -81,7 +81,7 @@ def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Spli
         job_type="summary",
         run_id=f"{run.name}-{run.folds_sha256[:8]}-summary",
         name=f"{run.name}-summary",
-        tags=["summary", run.recipe.model.name],
+        tags=_tags("summary", run),
         config=_config(run),
         folder=contest.runs,
     ) as tracker:
@@ -105,5 +105,10 @@ def track_summary(mode: str, contest: Contest, run: Run, rows: Rows, split: Spli
             tracker.artifact(fold.oof, f"{run.name}-f{fold.number}-oof", "oof")
 
 
+def _tags(kind: str, run: Run) -> list[str]:
+    return [kind, run.recipe.model.name, *([f"sweep:{run.sweep}"] if run.sweep else [])]
+
+
 def _config(run: Run) -> dict:
-    return run.recipe.model_dump(mode="json") | {"recipe": run.recipe_name, "seed": run.seed}
+    sweep = {"sweep": run.sweep} if run.sweep else {}  # the table of runs can be grouped by it
+    return run.recipe.model_dump(mode="json") | {"recipe": run.recipe_name, "seed": run.seed} | sweep

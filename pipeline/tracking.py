@@ -8,6 +8,7 @@ process waits for it.
 
 import functools
 import os
+import re
 import shlex
 import sys
 import urllib.request
@@ -128,7 +129,7 @@ class Tracker(NullTracker):
     @_guarded
     def artifact(self, path: Path, name: str, type: str) -> None:
         """Upload a file. Runs of a project share artifact names: the same name again is a new version."""
-        artifact = self.wandb.Artifact(name, type)
+        artifact = self.wandb.Artifact(re.sub(r"[^A-Za-z0-9._-]", "-", name), type)  # what W&B allows there
         artifact.add_file(str(path), skip_cache=True)  # one copy waits in the run's folder, none in the user's home
         self.run.log_artifact(artifact)
 
@@ -230,7 +231,8 @@ def track(
         tags, config: shown in W&B, and usable to filter and group.
         folder: wandb's own files go to `folder`/wandb.
     """
-    settings = {"project": project, "group": group, "job_type": job_type, "id": run_id, "name": name}
+    its_id = re.sub("[:;,#?/']", "-", run_id)  # what W&B refuses there; a run's name may have a comma
+    settings = {"project": project, "group": group, "job_type": job_type, "id": its_id, "name": name}
     if mode == "disabled":
         yield NullTracker()
         return

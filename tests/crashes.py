@@ -4,7 +4,7 @@
 
 write n: killed in the middle of the n-th file it writes. term, kill n: signalled in its n-th step. sometime s: killed
 after s seconds, wherever it is. limit n: no file may grow beyond n bytes. Prints each attempt's exit status as JSON;
-torch is imported once for all.
+torch is imported once for all. The commands of a sweep run in the same process, so that they count too.
 """
 
 import fcntl
@@ -16,13 +16,16 @@ import signal
 import sys
 import time
 
+import launch.local
 import pipeline.loop
+from launch.tasks import Failure, FoldTask
 from pipeline.progress import Progress
 
 
 def main() -> None:
     moments, sys.argv = json.loads(sys.argv[1]), ["train.py", *sys.argv[2:]]
     pipeline.loop.LOOK_SECONDS = pipeline.loop.CHECKPOINT_SECONDS = -1.0  # a checkpoint after every step
+    launch.local.train_local = train_in_turn
     statuses = []
     for kind, value in [*moments, ("end", 0)]:
         child = os.fork()
@@ -40,6 +43,25 @@ def main() -> None:
             os.kill(child, signal.SIGKILL)
         statuses.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     print(json.dumps(statuses))
+
+
+def train_in_turn(tasks: list[FoldTask], **_how: object) -> list[Failure]:
+    """Run the command of each task, one after the other, in this process."""
+    failures = []
+    for task in tasks:
+        before, sys.argv = sys.argv, ["train.py", *task.arguments]
+        try:
+            runpy.run_path("train.py", run_name="__main__")
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        finally:
+            sys.argv = before
+        if status > 128:
+            sys.exit(status)
+        if not task.finished:
+            failures.append(Failure(task, status, "it says why above"))
+    return failures
 
 
 def _die_in_write(number: int) -> None:

@@ -17,7 +17,8 @@ from competition.rows.tables import Rows, load_train
 from competition.spec_parts import MetricSpec
 from competition.strict_yaml import read_yaml
 from folds.store import Split, read_folds, write_folds
-from pipeline.comparison import comparison_table, differences, differences_table, ranked, read_record, settings_table
+from pipeline.comparison import differences, ranked, read_record
+from pipeline.comparison_text import comparison_table, differences_table, settings_table
 from pipeline.pictures import COLOURS, draw_comparison
 from pipeline.run import Run, create_run, list_runs
 from tests.support import make_contest, make_run

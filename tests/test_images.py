@@ -2,8 +2,9 @@
 
 import io
 import struct
+import subprocess
+import sys
 from contextlib import suppress
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -328,9 +329,9 @@ def test_the_cache_follows_every_setting(picture, tmp_path):
     assert (cached(1) == np.moveaxis(images[[1, 2]], 1, 3)).all()
     assert (cached(planes=(5,))[..., 1] == images[[0, 2], 5]).all()
     assert cached(range=(0, 100)).max() == 255 and cached(size=(10, 15)).shape == (2, 10, 15, 12)
-    assert len(list(folder.iterdir())) == 5
+    assert len(list(folder.glob("*.npy"))) == 5
     cached(1)
-    assert len(list(folder.iterdir())) == 5
+    assert len(list(folder.glob("*.npy"))) == 5
     path.write_bytes(numpy(images[:, :, :, 1:]))
     assert cached().shape == (2, 20, 29, 12)
 
@@ -341,4 +342,42 @@ def test_images_that_do_not_fit_together_are_named(picture, tmp_path):
         decoded([colour, deep], config.Image(), tmp_path / "cache", "train")
     with pytest.raises(DataError, match=r"c is 32×48, .*a is 6×9: set image\.size"):
         decoded([colour, picture(numpy(SMOOTH), "c")], config.Image(), tmp_path / "cache", "train")
-    assert not list(Path(tmp_path / "cache").glob("*"))
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".lock"}
+
+
+DECODES = """
+import sys
+from pathlib import Path
+from competition.images import Picture
+from pipeline import cache, config
+
+def read(*picture):
+    if not decoded:
+        print("decoding", flush=True)
+        sys.stdin.readline()
+    decoded.append(picture)
+    return read_image(*picture)
+
+decoded, read_image, cache.read_image = [], cache.read_image, read
+pixels = cache.decoded([Picture((Path(path),)) for path in sys.argv[2:]], config.Image(), Path(sys.argv[1]), "train")
+print(len(decoded), pixels.sum())
+"""
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_one_process_decodes_and_another_waits_for_it(killed, picture, tmp_path):
+    images = [picture(numpy(np.full((4, 4, 3), value, np.uint8)), f"{value}") for value in (1, 2)]
+    link = tmp_path / "cache"
+    link.symlink_to(tmp_path / "disk of this machine")
+    command = [sys.executable, "-c", DECODES, link, *(image.path for image in images)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, **pipes) as first:
+        assert first.stdout.readline() == "decoding\n"
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, **pipes) as second:
+            assert "another process decodes the train images" in second.stderr.readline()
+            if killed:
+                first.kill()
+            first.communicate()
+            said, _ = second.communicate()
+    assert said.split()[-2:] == (["2", "144"] if killed else ["0", "144"])
+    assert len(list((tmp_path / "disk of this machine").glob("train-*.npy"))) == 1

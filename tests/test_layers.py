@@ -53,7 +53,8 @@ def test_ensembling_and_comparing_never_load_torch():
     modules += ["folds.split", "folds.store", "folds.report", "ensemble", "pipeline.ensemble", "pipeline.report"]
     modules += ["pipeline.compare", "pipeline.comparison", "pipeline.mistakes", "pipeline.pictures", "pipeline.summary"]
     modules += ["pipeline.findings", "pipeline.charts", "pipeline.drawing", "pipeline.page", "pipeline.overview"]
-    modules += ["pipeline.mirror", "pipeline.tracking", "pipeline.ensemble_folder", "pipeline.ensemble_text"]
+    modules += ["pipeline.comparison_text", "pipeline.discarded", "pipeline.mirror", "pipeline.tracking"]
+    modules += ["pipeline.ensemble_folder", "pipeline.ensemble_text"]
     code = f"import sys, importlib\nfor m in {modules}: importlib.import_module(m)\nassert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 

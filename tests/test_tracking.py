@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -199,6 +200,20 @@ def test_the_summary_shows_the_worst_mistakes_in_order(
     files = [cv2.imread(str(rows.images[i].path), cv2.IMREAD_COLOR_RGB) for i in (2, 3, 0, 5)]
     assert all((image == file).all() for image, file in zip(shown, files, strict=True))
     assert "confusion" in summary.config["_wandb"]["visualize"]
+
+
+def test_a_run_named_by_its_settings_is_mirrored_with_its_files(
+    server: LocalWandb, with_mistakes: tuple[Contest, Run, Rows, Split]
+) -> None:
+    contest, cnn, rows, split = with_mistakes
+    probabilities = cnn.oof(rows, split, contest.classes).probabilities
+    run = make_run(contest, rows, split, "lr=0.1,ema=0.9-s0", [0.0, 1.0, 0.0], probabilities, ema=0.9)
+    track_summary("online", contest, replace(run, sweep="ema-lr"), rows, split)
+    tracking.settle()
+    (summary,) = server.runs.values()
+    assert summary.group == "lr=0.1,ema=0.9-s0" and summary.exit_code == 0
+    assert "sweep:ema-lr" in summary.tags and summary.config["sweep"] == "ema-lr"
+    assert set(server.artifacts) >= {f"lr-0.1-ema-0.9-s0-f{k}-oof" for k in range(3)}
 
 
 def mirrored_ensemble(mode: str, with_mistakes: tuple[Contest, Run, Rows, Split]) -> tuple[Ensemble, Path]:
