@@ -37,36 +37,62 @@ schedule: {{epochs: {EPOCHS}}}
 HEAD = "127.0.0.1:6379"
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 START = [*RAY, "start", "--block", "--disable-usage-stats", "--num-gpus=0", "--object-store-memory=80000000"]
+PORTS = (
+    "node-manager",
+    "object-manager",
+    "dashboard-agent-listen",
+    "dashboard-agent-grpc",
+    "runtime-env-agent",
+    "metrics-export",
+)
 # A killed machine is noticed in a second or two, not in half a minute.
 QUICK = {f"RAY_health_check_{key}": str(value) for key, value in [("period_ms", 300), ("timeout_ms", 1000)]}
 NODE = 'mount -t tmpfs tmpfs "$1"; hostname "$2"; shift 2; exec "$@"'
 
 
 class Cluster:
-    """A head without CPUs, and machines with one each."""
+    """A head without CPUs, and machines with one each: node-2 at 127.0.0.2, and so on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.nodes = folder, {}
         head = ["--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}"]
-        self.nodes["head"] = self._start([*START, *head, "--node-ip-address=127.0.0.1"], "head")
-        wait(lambda: subprocess.run([*RAY, "health-check", "--address", HEAD], capture_output=True).returncode == 0)
+        self._start("head", [*ray_start(1), *head])
+        self.ready()
 
-    def add(self, name: str, ip: str, *before: str) -> None:
+    def add(self, number: int, *before: str) -> None:
         """Start a machine. before: a command of it that starts Ray, which follows."""
-        line = [*before, *START, f"--address={HEAD}", "--num-cpus=1", f"--node-ip-address={ip}"]
+        line = [*before, *ray_start(number), f"--address={HEAD}", "--num-cpus=1"]
         unshare = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
-        self.nodes[name] = self._start([*unshare, "sh", "-ec", NODE, "sh", str(self.folder), name, *line], name)
+        name = f"node-{number}"
+        self._start(name, [*unshare, "sh", "-ec", NODE, "sh", str(self.folder), name, *line])
+
+    def ready(self) -> None:
+        """Wait until Ray runs on all machines. It gives up by itself where it cannot."""
+        for name, node in self.nodes.items():
+            while "Ray runtime started" not in (said := self._log(name).read_text()):
+                assert node.poll() is None, said
+                time.sleep(0.1)
 
     def kill(self, name: str) -> None:
         self.nodes[name].kill()
         self.nodes.pop(name).wait()
 
-    def log(self, name: str) -> Path:
+    def _log(self, name: str) -> Path:
         return self.folder.with_name(f"{name}.log")
 
-    def _start(self, line: list[str], name: str) -> subprocess.Popen:
-        with self.log(name).open("w") as log:
-            return subprocess.Popen(line, env=os.environ | QUICK, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    def _start(self, name: str, line: list[str]) -> None:
+        with self._log(name).open("w") as log:
+            self.nodes[name] = subprocess.Popen(
+                line, env=os.environ | QUICK, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+
+def ray_start(number: int) -> list[str]:
+    """The command, with ports of the machine's own: all share one network, and Ray only looks for free ones."""
+    base = 20_000 + 1_000 * number
+    ports = [f"--{name}-port={base + k}" for k, name in enumerate(PORTS)]
+    workers = [f"--min-worker-port={base + 100}", f"--max-worker-port={base + 999}"]
+    return [*START, f"--node-ip-address=127.0.0.{number}", *ports, *workers]
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +101,9 @@ def cluster() -> Iterator[Cluster]:
         # Paths of sockets are short; hence not tmp_path.
         (Path(folder) / "r").mkdir()
         cluster = Cluster(Path(folder) / "r")
-        cluster.add("node-2", "127.0.0.2")
-        cluster.add("node-3", "127.0.0.3")
+        cluster.add(2)
+        cluster.add(3)
+        cluster.ready()
         yield cluster
         for name in list(cluster.nodes):
             cluster.kill(name)
@@ -226,8 +253,8 @@ def test_a_cluster_that_cannot_train_is_refused(cluster, tiny):
     # A machine of its own folder of runs, and without this package, which is not needed for looking.
     runs = tiny.contest().runs.resolve()
     hide = f'mount -t tmpfs tmpfs {runs}; mount -t tmpfs tmpfs {ROOT}/launch; exec "$@"'
-    cluster.add("node-5", "127.0.0.5", "sh", "-ec", hide, "sh")
-    wait(lambda: "Ray runtime started" in cluster.log("node-5").read_text())
+    cluster.add(5, "sh", "-ec", hide, "sh")
+    cluster.ready()
     said = finish(start(tiny, *command), 2)
     assert f"node-5 (127.0.0.5): {runs} is another folder than here; mount the same storage" in said
     assert f"node-5 (127.0.0.5): {ROOT}/launch/__init__.py is missing (and " in said
