@@ -1,18 +1,23 @@
 # make demo    set up, then the whole job on the embedded contest
 # make test    set up, then the tests
+# make unibuc          set up, then the real contest: all recipes, all folds, and the README's table
+# make fashion-mnist   set up, then the same for Fashion-MNIST
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 KAGGLE_CLI := kaggle==2.2.5 kagglesdk==0.1.38
 KAGGLE_TESTS := $(addprefix tests/test_,kaggle.py faults.py ledger.py)
 
-.PHONY: demo test lint test-lowest test-kaggle test-ray setup clean
+.PHONY: demo test unibuc fashion-mnist lint test-lowest test-kaggle test-ray setup clean
 
 demo: setup
 	$(PY) -m competition serve -c deepfake-digits -- scripts/demo.sh
 
 test: setup
 	$(PY) -m pytest
+
+unibuc fashion-mnist: setup
+	scripts/$@.sh
 
 setup: $(VENV)/installed
 

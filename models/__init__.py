@@ -4,6 +4,6 @@ Every layer is defined in these files and starts from random weights, so they ar
 pre-trained and pre-defined networks.
 """
 
-from models import plain_cnn, residual
+from models import compact_cnn, plain_cnn, residual, wide_residual
 
-__all__ = ["plain_cnn", "residual"]
+__all__ = ["compact_cnn", "plain_cnn", "residual", "wide_residual"]

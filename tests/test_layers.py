@@ -15,6 +15,7 @@ MODULES = [
 ]
 SCRIPTS = ("train", "infer", "ensemble")
 COMMANDS = [f"{name}.py" for name in SCRIPTS] + ["-m folds", "-m competition", "-m pipeline.compare"]
+COMMANDS += ["-m pipeline.table", "-m competition.stand_in.fashion_mnist"]
 COMMANDS += [f"-m benchmarks.{name}" for name in ("train", "infer", "speedrun", "blend", "rows", "scale")]
 # What each package may import of the project.
 ALLOWED = {

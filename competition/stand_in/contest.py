@@ -75,7 +75,7 @@ class LocalContest:
         self._folder = folder
         self._lock = threading.Lock()
         self._contest = _competitors_contest(spec, archive, folder)
-        self._answers = _read_answers(self._contest, answers)
+        self._answers = read_answers(self._contest, answers)
         self.baselines = self._baselines()
 
     @property
@@ -161,7 +161,9 @@ class LocalContest:
 
 
 @dataclass(frozen=True)
-class _Answers:
+class Answers:
+    """The test rows' ids (N,), their labels (as `read_labels` has them), and which of them are public, (N,) bool."""
+
     ids: np.ndarray
     labels: np.ndarray
     public: np.ndarray
@@ -183,7 +185,8 @@ def _competitors_contest(spec: Spec, archive: Path, folder: Path) -> Contest:
     return Contest(spec, folder, folder)
 
 
-def _read_answers(contest: Contest, path: Path) -> _Answers:
+def read_answers(contest: Contest, path: Path) -> Answers:
+    """Read the true labels of the sample submission's rows. Raises DataError as `LocalContest`."""
     spec, table = contest.spec, read_table(path, [])
     # Whoever writes answers may call the id as the training table does, as the test table does, or as the sample.
     names = (spec.test.id, spec.train.id, spec.submission.id)
@@ -193,12 +196,12 @@ def _read_answers(contest: Contest, path: Path) -> _Answers:
     sample = read_sample(contest)
     check_ids(path, ids, sample.path, sample.ids)
     if "Usage" not in table.columns:
-        return _Answers(ids, labels, np.array([_hash_share(name) < PUBLIC_SHARE for name in ids]))
+        return Answers(ids, labels, np.array([_hash_share(name) < PUBLIC_SHARE for name in ids]))
     usage = table["Usage"]
     if not usage.isin(["Public", "Private"]).all():
         row = int(np.argmin(usage.isin(["Public", "Private"])))
         raise DataError(f"{path}, line {row + 2}: Usage is {usage.iloc[row]!r}, expected Public or Private")
-    return _Answers(ids, labels, (usage == "Public").to_numpy())
+    return Answers(ids, labels, (usage == "Public").to_numpy())
 
 
 def _hash_share(name: str) -> float:
