@@ -74,6 +74,17 @@ def test_prediction_speed(tiny):
     assert all(ratio > 0 for ratio in report["ours_over"].values())
 
 
+def test_folds_an_hour(tiny):
+    recipe = tiny.spec.parent / "quick.yaml"
+    recipe.write_text("model: {name: plain_cnn_128}\nbatch_size: 8\noptimizer: {lr: 1e-3}\nschedule: {epochs: 3}\n")
+    report = report_of(tiny, "scale", "-r", str(recipe), "--workers", "2", "--repeats", "1")
+    ways = report["ways"]
+    assert {"alone", "side by side", "together"} <= ways.keys() and ways["alone"]["of_ideal"] == pytest.approx(0.5)
+    for way, folds in [("alone", 1), ("side by side", 2), ("together", 1)]:
+        seconds, rate = (ways[way][key]["median"] for key in ("epoch_seconds", "folds_per_hour"))
+        assert rate == pytest.approx(folds * 3600 / (ways[way]["other_seconds"]["median"] + 3 * seconds))
+
+
 def test_time_to_an_accuracy(tiny):
     runs = tiny.spec.parent / "runs" / "tiny"
     overrides = ["schedule.epochs=2", "batch_size=8"]

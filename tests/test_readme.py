@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 
 ROOT = Path(__file__).parent.parent
 QUICK = " --set schedule.epochs=1 schedule.warmup_epochs=0 batch_size=8"
@@ -107,3 +108,16 @@ def test_a_contest_is_drafted_and_rehearsed_as_printed(tmp_path):
     assert "siim-isic-melanoma-classification" in printed
     assert (kit / "runs/my-contest/check.png").is_file()
     assert re.search(r"micro_f1 +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", printed)
+
+
+def test_the_examples_of_clusters_are_sound():
+    """Neither Slurm nor Kubernetes is here: only that shell and YAML read them, and that train.py has the options."""
+    text = (ROOT / "docs/clusters.md").read_text()
+    (script,) = re.findall(r"<!-- slurm.*?```sh\n(.*?)```", text, re.DOTALL)
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    (manifest,) = re.findall(r"<!-- kubernetes.*?```yaml\n(.*?)```", text, re.DOTALL)
+    entrypoint = yaml.safe_load(manifest)["spec"]["entrypoint"]
+    shown = subprocess.run([sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True).stdout
+    used = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", "\n".join(re.findall(r"train\.py(.*)", f"{text}\n{entrypoint}"))))
+    assert {"--launcher", "--address", "--seed", "-c", "-r", "--runs", "--data"} <= used
+    assert not [option for option in used if option not in shown]
