@@ -119,5 +119,5 @@ def test_the_examples_of_clusters_are_sound():
     entrypoint = yaml.safe_load(manifest)["spec"]["entrypoint"]
     shown = subprocess.run([sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True).stdout
     used = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", "\n".join(re.findall(r"train\.py(.*)", f"{text}\n{entrypoint}"))))
-    assert {"--launcher", "--address", "--seed", "-c", "-r", "--runs", "--data"} <= used
+    assert {"--launcher", "--seed", "-c", "-r", "--runs", "--data"} <= used
     assert not [option for option in used if option not in shown]
