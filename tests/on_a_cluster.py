@@ -37,36 +37,62 @@ schedule: {{epochs: {EPOCHS}}}
 HEAD = "127.0.0.1:6379"
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 START = [*RAY, "start", "--block", "--disable-usage-stats", "--num-gpus=0", "--object-store-memory=80000000"]
+PORTS = (
+    "node-manager",
+    "object-manager",
+    "dashboard-agent-listen",
+    "dashboard-agent-grpc",
+    "runtime-env-agent",
+    "metrics-export",
+)
 # A killed machine is noticed in a second or two, not in half a minute.
 QUICK = {f"RAY_health_check_{key}": str(value) for key, value in [("period_ms", 300), ("timeout_ms", 1000)]}
 NODE = 'mount -t tmpfs tmpfs "$1"; hostname "$2"; shift 2; exec "$@"'
 
 
 class Cluster:
-    """A head without CPUs, and machines with one each."""
+    """A head without CPUs, and machines with one each: node-2 at 127.0.0.2, and so on."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.nodes = folder, {}
         head = ["--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}"]
-        self.nodes["head"] = self._start([*START, *head, "--node-ip-address=127.0.0.1"], "head")
-        wait(lambda: subprocess.run([*RAY, "health-check", "--address", HEAD], capture_output=True).returncode == 0)
+        self._start("head", [*ray_start(1), *head])
+        self.ready()
 
-    def add(self, name: str, ip: str, *before: str) -> None:
+    def add(self, number: int, *before: str) -> None:
         """Start a machine. before: a command of it that starts Ray, which follows."""
-        line = [*before, *START, f"--address={HEAD}", "--num-cpus=1", f"--node-ip-address={ip}"]
+        line = [*before, *ray_start(number), f"--address={HEAD}", "--num-cpus=1"]
         unshare = ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
-        self.nodes[name] = self._start([*unshare, "sh", "-ec", NODE, "sh", str(self.folder), name, *line], name)
+        name = f"node-{number}"
+        self._start(name, [*unshare, "sh", "-ec", NODE, "sh", str(self.folder), name, *line])
+
+    def ready(self) -> None:
+        """Wait until Ray runs on all machines. It gives up by itself where it cannot."""
+        for name, node in self.nodes.items():
+            while "Ray runtime started" not in (said := self._log(name).read_text()):
+                assert node.poll() is None, said
+                time.sleep(0.1)
 
     def kill(self, name: str) -> None:
         self.nodes[name].kill()
         self.nodes.pop(name).wait()
 
-    def log(self, name: str) -> Path:
+    def _log(self, name: str) -> Path:
         return self.folder.with_name(f"{name}.log")
 
-    def _start(self, line: list[str], name: str) -> subprocess.Popen:
-        with self.log(name).open("w") as log:
-            return subprocess.Popen(line, env=os.environ | QUICK, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+    def _start(self, name: str, line: list[str]) -> None:
+        with self._log(name).open("w") as log:
+            self.nodes[name] = subprocess.Popen(
+                line, env=os.environ | QUICK, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+
+
+def ray_start(number: int) -> list[str]:
+    """The command, with ports of the machine's own: all share one network, and Ray only looks for free ones."""
+    base = 20_000 + 1_000 * number
+    ports = [f"--{name}-port={base + k}" for k, name in enumerate(PORTS)]
+    workers = [f"--min-worker-port={base + 100}", f"--max-worker-port={base + 999}"]
+    return [*START, f"--node-ip-address=127.0.0.{number}", *ports, *workers]
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +101,9 @@ def cluster() -> Iterator[Cluster]:
         # Paths of sockets are short; hence not tmp_path.
         (Path(folder) / "r").mkdir()
         cluster = Cluster(Path(folder) / "r")
-        cluster.add("node-2", "127.0.0.2")
-        cluster.add("node-3", "127.0.0.3")
+        cluster.add(2)
+        cluster.add(3)
+        cluster.ready()
         yield cluster
         for name in list(cluster.nodes):
             cluster.kill(name)
@@ -118,11 +145,14 @@ def finish(process: subprocess.Popen, status: int = 0) -> str:
     return said
 
 
-def wait(condition: Callable[[], object], seconds: float = 120.0) -> object:
-    """What `condition` says once it says something."""
+def wait(condition: Callable[[], object], *commands: subprocess.Popen, seconds: float = 120.0) -> object:
+    """What `condition` says once it says something. Fails with the words of `commands` when one of them ends before."""
     end = time.monotonic() + seconds
     while not (said := condition()):
-        assert time.monotonic() < end, "waited in vain"
+        if time.monotonic() > end or any(command.poll() is not None for command in commands):
+            for command in commands:
+                command.kill()
+            pytest.fail("\n".join(["waited in vain", *(command.communicate()[0] for command in commands)]))
         time.sleep(0.05)
     return said
 
@@ -173,12 +203,12 @@ def test_machines_die_and_two_commands_train_the_same_runs(cluster, tiny, whole)
     drivers = [start(tiny, *both, "--address", HEAD), start(tiny, *both, RAY_ADDRESS=HEAD)]
     folds = [Fold(k, runs / f"small-s{seed}" / f"fold{k}") for seed in (0, 1) for k in (0, 1)]
 
-    struck = wait(lambda: amid(folds))
+    struck = wait(lambda: amid(folds), *drivers)
     (child,) = [pid for pid in children(struck) if command_lines()[parent_of(pid)][0].startswith("ray::")]
     os.kill(parent_of(child), signal.SIGKILL)
-    wait(lambda: child not in command_lines(), 10)
+    wait(lambda: child not in command_lines(), seconds=10)
 
-    lost = wait(lambda: amid([fold for fold in folds if fold.folder != struck.folder], "node-2"))
+    lost = wait(lambda: amid([fold for fold in folds if fold.folder != struck.folder], "node-2"), *drivers)
     cluster.kill("node-2")
 
     for driver in drivers:
@@ -202,10 +232,10 @@ def test_a_command_told_to_end_ends_all_in_order_and_goes_on_another_time(cluste
     for what, status in [(signal.SIGINT, 130), (signal.SIGKILL, -9)]:
         before = [len(fold.history()) for fold in folds]
         driver = start(tiny, *command)
-        wait(lambda before=before: any(len(f.history()) > n for f, n in zip(folds, before, strict=True)))
+        wait(lambda before=before: any(len(f.history()) > n for f, n in zip(folds, before, strict=True)), driver)
         driver.send_signal(what)
         finish(driver, status)
-        wait(lambda: not any(children(fold) for fold in folds), 1 if what == signal.SIGINT else 20)
+        wait(lambda: not any(children(fold) for fold in folds), seconds=1 if what == signal.SIGINT else 20)
         assert all(f.checkpoint.is_file() and len(f.history()) < EPOCHS for f in folds if f.history())
     finish(start(tiny, *command))
     logs = ""
@@ -223,8 +253,8 @@ def test_a_cluster_that_cannot_train_is_refused(cluster, tiny):
     # A machine of its own folder of runs, and without this package, which is not needed for looking.
     runs = tiny.contest().runs.resolve()
     hide = f'mount -t tmpfs tmpfs {runs}; mount -t tmpfs tmpfs {ROOT}/launch; exec "$@"'
-    cluster.add("node-5", "127.0.0.5", "sh", "-ec", hide, "sh")
-    wait(lambda: "Ray runtime started" in cluster.log("node-5").read_text())
+    cluster.add(5, "sh", "-ec", hide, "sh")
+    cluster.ready()
     said = finish(start(tiny, *command), 2)
     assert f"node-5 (127.0.0.5): {runs} is another folder than here; mount the same storage" in said
     assert f"node-5 (127.0.0.5): {ROOT}/launch/__init__.py is missing (and " in said

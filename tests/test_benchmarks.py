@@ -16,6 +16,7 @@ import pytest
 
 from benchmarks.blenders import convex, greedy, installed, peer_form, peers, true_class
 from benchmarks.libraries import distributions, library_like, load, make
+from benchmarks.paper import Measured, Plan, demands, fold_seconds
 from competition.errors import DataError
 from tests.support import Tiny, make_contest
 
@@ -71,6 +72,17 @@ def test_prediction_speed(tiny):
     report = report_of(tiny, "infer", "-r", "plain-cnn", "--repeats", "1", "--images", "9")
     assert report["images_per_second"].keys() == {"ours", "separate passes", "limit"}
     assert all(ratio > 0 for ratio in report["ours_over"].values())
+
+
+def test_folds_an_hour(tiny):
+    recipe = tiny.spec.parent / "quick.yaml"
+    recipe.write_text("model: {name: plain_cnn_128}\nbatch_size: 8\noptimizer: {lr: 1e-3}\nschedule: {epochs: 3}\n")
+    report = report_of(tiny, "scale", "-r", str(recipe), "--workers", "2", "--repeats", "1")
+    ways = report["ways"]
+    assert {"alone", "side by side", "together"} <= ways.keys() and ways["alone"]["of_ideal"] == pytest.approx(0.5)
+    for way, folds in [("alone", 1), ("side by side", 2), ("together", 1)]:
+        seconds, rate = (ways[way][key]["median"] for key in ("epoch_seconds", "folds_per_hour"))
+        assert rate == pytest.approx(folds * 3600 / (ways[way]["other_seconds"]["median"] + 3 * seconds))
 
 
 def test_time_to_an_accuracy(tiny):
@@ -186,3 +198,26 @@ def test_scale(classes):
     assert all(math.isfinite(number) and number >= 0 for number in numbers(report))
     size = {entry["stage"]: entry.get("megabytes") for entry in report["stages"]}["predictions of one run, stored"]
     assert 0 < size < 2400 * (4 * classes if classes <= 1000 else 600) * 1.5e-6
+
+
+def test_a_sweep_on_paper():
+    done = subprocess.run([sys.executable, "-m", "benchmarks.paper"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout in (ROOT / "docs" / "scale.md").read_text(), "copy the new table into docs/scale.md"
+
+    plan, measured = Plan(), Measured()
+    found = {demand.what: demand for demand in demands(plan, measured)}
+    reached = [demand.reached() or math.inf for demand in found.values()]
+    assert reached == sorted(reached)
+    for demand, speed in zip(found.values(), reached, strict=True):
+        if 1.01 < speed < math.inf:
+            assert demand.at(speed) == pytest.approx(demand.limit)
+    gathered = found["images gathered, if memory cannot hold the cache"]
+    assert gathered.reached() == pytest.approx(5e9 / 100 / 30_000)
+    # All GPUs together start a fold, a million files each, every 2,000 s.
+    asked = found["files asked for at starts, if images are on shared storage"]
+    before = measured.start + 1e6 * measured.row
+    assert asked.reached() == pytest.approx(20e6 / (100 * 1e6 / 50_000 - before))
+    assert fold_seconds(plan, measured, asked.reached()) == pytest.approx(2_000)
+    assert found["looks of the driver at the folds"].reached() is None
+    assert found["W&B: all requests"].reached() <= 1.01

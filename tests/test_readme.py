@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import yaml
 
 ROOT = Path(__file__).parent.parent
 QUICK = " --set schedule.epochs=1 schedule.warmup_epochs=0 batch_size=8"
@@ -78,6 +79,8 @@ def test_the_walkthrough_runs_as_printed(tmp_path):
     commands = [line + QUICK * line.startswith("python train.py") for line in block("walkthrough")]
     assert len(commands) == 12
     commands += block("compare") + block("notebook")
+    quick = QUICK.replace(" --set", " --fold 0 --set")
+    commands += [line + quick * line.startswith("python train.py") for line in block("launchers")]
     offline = [line for line in block("offline") if not line.startswith("wandb leet runs")]
     old = tuple(map(int, version("wandb").split(".")[:2])) < (0, 31)
     commands += [line for line in offline if not (old and "inspect" in line)]
@@ -88,6 +91,7 @@ def test_the_walkthrough_runs_as_printed(tmp_path):
     assert (kit / "runs/unibuc-deepfake/plain-cnn-s0/worst.png").is_file()
     ledger = (kit / "runs/unibuc-deepfake/ledger.csv").read_text()
     assert "complete" in ledger and "first blend" in ledger
+    assert len(list((kit / "runs/unibuc-deepfake").glob("trace-resnet-regularisation-*/fold0/DONE"))) == 6
     assert ledger.count("\n") == 3  # the submission and the notebook; the dry run left no row
 
 
@@ -104,3 +108,16 @@ def test_a_contest_is_drafted_and_rehearsed_as_printed(tmp_path):
     assert "siim-isic-melanoma-classification" in printed
     assert (kit / "runs/my-contest/check.png").is_file()
     assert re.search(r"micro_f1 +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", printed)
+
+
+def test_the_examples_of_clusters_are_sound():
+    """Neither Slurm nor Kubernetes is here: only that shell and YAML read them, and that train.py has the options."""
+    text = (ROOT / "docs/clusters.md").read_text()
+    (script,) = re.findall(r"<!-- slurm.*?```sh\n(.*?)```", text, re.DOTALL)
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    (manifest,) = re.findall(r"<!-- kubernetes.*?```yaml\n(.*?)```", text, re.DOTALL)
+    entrypoint = yaml.safe_load(manifest)["spec"]["entrypoint"]
+    shown = subprocess.run([sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True).stdout
+    used = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", "\n".join(re.findall(r"train\.py(.*)", f"{text}\n{entrypoint}"))))
+    assert {"--launcher", "--seed", "-c", "-r", "--runs", "--data"} <= used
+    assert not [option for option in used if option not in shown]
