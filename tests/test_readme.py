@@ -65,7 +65,7 @@ def run(kit: Path, commands: list[str], *before: str) -> str:
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
     environment = keep | {"HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     done = subprocess.run(
-        [*before, "bash", "commands.sh"], cwd=kit, env=environment, capture_output=True, text=True, timeout=600
+        [*before, "bash", "commands.sh"], cwd=kit, env=environment, capture_output=True, text=True, timeout=1200
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr

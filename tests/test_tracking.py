@@ -51,8 +51,13 @@ def fresh_wandb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
         monkeypatch.delenv(name)
     tracking._say.cache_clear()
     monkeypatch.setattr(tracking, "_lost", [])
+    forget_settings()  # of tests in other files
     yield
     tracking.settle()
+    forget_settings()
+
+
+def forget_settings() -> None:
     if "wandb" in sys.modules:
         sys.modules["wandb"].teardown()
 
