@@ -3,7 +3,6 @@
 Every case says how the command ends, what it tells, and what is on the disk and on Kaggle afterwards.
 """
 
-import multiprocessing
 import os
 import pty
 import re
@@ -16,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import CONTEXT
 from faults import SHAPES, Fault, Stage, always, bare, first, flat, name_of, nested, on_stage, page
 from hostile import CORRUPT, HOSTILE
 
@@ -716,10 +716,8 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """All selected cases, played side by side."""
     chosen = [item.callspec.params["name"] for item in request.session.items if item.path == Path(__file__)]
     folder = tmp_path_factory.mktemp("faults")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_faults"])
     workers = 2 * (os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(workers, mp_context=CONTEXT, max_tasks_per_child=1) as pool:
         yield {name: pool.submit(play, name, folder / name) for name in chosen}
 
 
