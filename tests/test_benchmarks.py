@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import scale
 from benchmarks.blenders import convex, greedy, installed, peer_form, peers, true_class
 from benchmarks.libraries import distributions, library_like, load, make
 from benchmarks.paper import Measured, Plan, demands, fold_seconds
@@ -70,11 +71,20 @@ def test_prediction_speed(tiny):
     assert all(ratio > 0 for ratio in report["ours_over"].values())
 
 
-def test_folds_an_hour(tiny):
+def test_folds_an_hour(tiny, monkeypatch, capsys):
     recipe = tiny.spec.parent / "quick.yaml"
     recipe.write_text("model: {name: plain_cnn_128}\nbatch_size: 8\noptimizer: {lr: 1e-3}\nschedule: {epochs: 3}\n")
-    report = report_of(tiny, "scale", "-r", str(recipe), "--workers", "2", "--repeats", "1")
-    ways = report["ways"]
+    trained = []
+
+    def run(*arguments: str, **environment: str) -> None:
+        trained.append(finish(Command(tiny.spec.parent / "scale said", *arguments, **environment)))
+
+    monkeypatch.setattr(scale, "_run", run)  # what it measures starts at once
+    where = ["-c", str(tiny.spec), "--data", str(tiny.data), "-r", str(recipe)]
+    monkeypatch.setattr("sys.argv", ["scale", *where, "--workers", "2", "--repeats", "1", "--json"])
+    scale.main()
+    ways = json.loads(capsys.readouterr().out)["ways"]
+    assert len(trained) == len(ways) + 2  # the split, and a first training that is not measured
     assert {"alone", "side by side", "together"} <= ways.keys() and ways["alone"]["of_ideal"] == pytest.approx(0.5)
     for way, folds in [("alone", 1), ("side by side", 2), ("together", 1)]:
         seconds, rate = (ways[way][key]["median"] for key in ("epoch_seconds", "folds_per_hour"))

@@ -25,6 +25,8 @@ from competition.stand_in import contest as local_contest
 from competition.stand_in import server
 from competition.stand_in.server import Request, Response
 
+pytestmark = pytest.mark.xdist_group("faults")  # one worker makes what they share
+
 CASES: dict[str, Callable[[Stage], None]] = {}
 
 
@@ -81,8 +83,8 @@ def _refusal(status: int, shape: str) -> None:
     CASES[f"question_{status}_{shape}"] = played
 
 
-for _status in REFUSALS:
-    for _shape in SHAPES:
+for _i, _status in enumerate(REFUSALS):  # every status in two shapes, every shape with three statuses or more
+    for _shape in (list(SHAPES)[_i % 4], list(SHAPES)[(_i + 1) % 4]):
         _refusal(_status, _shape)
 
 
@@ -201,7 +203,6 @@ def whole_blob(stage: Stage) -> Response:
 
 
 _dropped("before_the_answer", 0, -1)
-_dropped("at_the_first_byte", 0, 0)
 _dropped("after_one_byte", 0, 1)
 _dropped("in_the_middle", 0.5, 0)
 _dropped("before_the_last_byte", 1, -1)
@@ -297,20 +298,8 @@ def _hostile(name: str) -> None:
     CASES["hostile_" + re.sub(r"\W+", "_", name)] = played
 
 
-for _name in (
-    "zip: parent",
-    "zip: absolute",
-    "zip: link",
-    "zip: duplicate",
-    "zip: encrypted",
-    "zip: bomb",
-    "zip: file and folder",
-    "zip: overlap by quotes",
-    "zip in a zip: parent",
-    "tar.gz: symbolic link",
-    "7z: parent",
-):
-    _hostile(_name)
+for _name in ("zip: parent", "zip: bomb", "zip in a zip: parent", "tar.gz: symbolic link", "7z: parent"):
+    _hostile(_name)  # test_archive.py has them all
 
 
 def _damaged(name: str) -> None:
@@ -322,7 +311,7 @@ def _damaged(name: str) -> None:
     CASES["damaged_" + re.sub(r"\W+", "_", name)] = played
 
 
-for _name in ("zip: half, then a page", "zip: a page, then the zip", "zip: checksum", "tar.gz: half", "7z: checksum"):
+for _name in ("zip: half, then a page", "zip: checksum", "tar.gz: half"):
     _damaged(_name)
 
 
@@ -403,7 +392,7 @@ def _submission_refused(status: int, shape: str) -> None:
     CASES[f"submissions_cannot_be_listed_{status}_{shape}"] = played
 
 
-for _status, _shape in ((401, "flat"), (403, "page"), (404, "nested"), (429, "nested"), (500, "bare"), (503, "page")):
+for _status, _shape in ((401, "flat"), (429, "nested"), (503, "page")):
     _submission_refused(_status, _shape)
 
 
@@ -436,7 +425,7 @@ def _put_fails(status: int) -> None:
     CASES[f"storage_refuses_{status}"] = played
 
 
-for _status in (400, 403, 500, 503):
+for _status in (403, 503):
     _put_fails(_status)
 
 

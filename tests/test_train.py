@@ -29,6 +29,8 @@ from pipeline.store import load_predictions
 from tests.commands import ROOT, Command, finish
 from tests.support import Tiny, make_contest
 
+pytestmark = pytest.mark.xdist_group("train")  # one worker makes what they share
+
 RECIPE = """
 model: {name: plain_cnn_128}
 augment: [{HorizontalFlip: {p: 0.5}}, {Rotate: {limit: 5, p: 1.0}}]
@@ -291,7 +293,7 @@ def test_a_binary_contest_with_groups_and_an_official_holdout(tmp_path):
     rows = [f"{line},video{i // 3}" for i, line in enumerate(lines[1:31])]
     (tiny.data / "train.csv").write_text("\n".join([f"{lines[0]},source", *rows]) + "\n")
 
-    subprocess.run([sys.executable, "-m", "folds", *arguments_of(tiny, None)], cwd=ROOT, check=True)
+    run(tiny, "folds/__main__.py")
     table = pd.read_csv(tiny.contest().folds_file)
     assert table.groupby("group")["fold"].nunique().eq(1).all() and table["group"].nunique() == 10
     train(tiny)
