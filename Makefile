@@ -6,8 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 KAGGLE_CLI := kaggle==2.2.5 kagglesdk==0.1.38
-# On all cores, up to four: a worker takes a gigabyte.
-PYTEST := -m pytest -n logical --maxprocesses 4 --dist loadgroup
+# On all cores, up to four, as a worker takes a gigabyte; in the order of tests/conftest.py.
+PYTEST := -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 KAGGLE_TESTS := $(addprefix tests/test_,kaggle.py faults.py ledger.py)
 
 .PHONY: demo test unibuc fashion-mnist lint test-lowest test-kaggle test-ray setup clean

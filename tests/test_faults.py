@@ -25,8 +25,6 @@ from competition.stand_in import contest as local_contest
 from competition.stand_in import server
 from competition.stand_in.server import Request, Response
 
-pytestmark = pytest.mark.xdist_group("faults")  # one worker makes what they share
-
 CASES: dict[str, Callable[[Stage], None]] = {}
 
 

@@ -34,8 +34,6 @@ from pipeline.store import load_predictions
 from tests.commands import ROOT, Command, children, holder, until
 from tests.support import Tiny, make_contest, make_run
 
-pytestmark = pytest.mark.xdist_group("launch")  # one worker makes what they share
-
 RECIPE = """
 model: {name: plain_cnn_128}
 augment: [{HorizontalFlip: {p: 0.5}}]

@@ -38,8 +38,6 @@ from pipeline.packed import predict_packed
 from pipeline.store import load_predictions
 from tests.support import Tiny, make_contest, write_csv
 
-pytestmark = pytest.mark.xdist_group("notebook")  # one worker makes what they share
-
 ROOT = Path(__file__).parent.parent
 
 

@@ -40,8 +40,6 @@ from tests.support import Tiny, make_contest
 from tests.test_train import arguments_of
 from tests.test_train import run as run_here
 
-pytestmark = pytest.mark.xdist_group("sweep")  # one worker makes what they share
-
 SMALL = """
 model: {name: plain_cnn_128}
 batch_size: 8

@@ -29,8 +29,6 @@ from pipeline.store import load_predictions
 from tests.commands import ROOT, Command, finish
 from tests.support import Tiny, make_contest
 
-pytestmark = pytest.mark.xdist_group("train")  # one worker makes what they share
-
 RECIPE = """
 model: {name: plain_cnn_128}
 augment: [{HorizontalFlip: {p: 0.5}}, {Rotate: {limit: 5, p: 1.0}}]
