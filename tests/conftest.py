@@ -7,7 +7,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
 # A file is one worker's, which makes what its tests share; whoever begins the longest last keeps the others waiting.
-LONGEST = (
+LONGEST = [
     "readme",
     "faults",
     "together",
@@ -18,7 +18,8 @@ LONGEST = (
     "table",
     "notebook",
     "train",
-)
+    "sweep",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
