@@ -68,12 +68,18 @@ def _run(arguments: tuple[str, ...], output: Path, errors: Path, environment: di
     for number, path in ((1, output), (2, errors)):
         with path.open("w") as file:
             os.dup2(file.fileno(), number)
-    if arguments[0] == "-m":
-        sys.argv = list(arguments[1:])
-        runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv = list(arguments)
-        runpy.run_path(arguments[0], run_name="__main__")
+    try:
+        if arguments[0] == "-m":
+            sys.argv = list(arguments[1:])
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = list(arguments)
+            runpy.run_path(arguments[0], run_name="__main__")
+        status = 0
+    except SystemExit as end:
+        status = end.code
+    # Out of the block, as the exception holds data loaders, for whose workers multiprocessing would wait in vain.
+    sys.exit(status)
 
 
 def until(reached: Callable[[], object], patience: float = 120) -> None:

@@ -7,19 +7,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
 # A file is one worker's, which makes what its tests share; whoever begins the longest last keeps the others waiting.
-LONGEST = [
-    "readme",
-    "faults",
-    "together",
-    "benchmarks",
-    "launch",
-    "any_contest",
-    "doctor",
-    "table",
-    "notebook",
-    "train",
-    "sweep",
-]
+LONGEST = ("readme", "faults", "together", "benchmarks", "launch", "table", "any_contest", "doctor", "notebook")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

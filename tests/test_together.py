@@ -45,7 +45,7 @@ erase: 0.3
 batch_size: 8
 accumulate: 2
 optimizer: {name: muon, lr: 1e-3, clip_norm: 1.0}
-schedule: {epochs: 40, validate_every: 2}
+schedule: {epochs: 24, validate_every: 2}
 checkpoint: last
 """
 
@@ -157,7 +157,7 @@ def test_its_processes_may_be_killed_and_ended_and_it_goes_on(tiny):
     assert gone("mortal")  # nobody trains on when the command is gone
 
     train(tiny, *arguments)
-    assert fold.done and [row["epoch"] for row in fold.history()] == list(range(1, 41))
+    assert fold.done and [row["epoch"] for row in fold.history()] == list(range(1, 25))
 
 
 def test_an_error_of_all_is_said_once(tiny):
