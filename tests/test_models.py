@@ -7,6 +7,7 @@ from timm.data import resolve_model_data_config
 
 from competition.errors import SpecError
 from competition.spec import Rules
+from models.residual import HighPass
 from pipeline.config import Model
 from pipeline.network import check_rules, create_network, our_networks
 
@@ -56,6 +57,20 @@ def test_the_starting_point_has_the_layers_it_is_known_for():
     assert (network.hidden.in_features, network.hidden.out_features) == (256 * 6 * 6, 128)
     assert network.drop.p == 0.5
     assert create_network(Model(name="plain_cnn_256"), 5, (100, 100, 3))[0].hidden.out_features == 256
+
+
+def test_the_finest_detail_survives_bfloat16():
+    torch.manual_seed(0)
+    checks = 0.01 * (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))  # a trace of about half a grey level
+    images = torch.full((1, 3, 8, 8), 1.7)
+    high_pass = HighPass(3)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain, traced = high_pass(images), high_pass(images + checks)
+    torch.testing.assert_close(traced[:, :3], images + checks)
+    assert (plain[:, 3:].abs() < 1e-5).all()
+    torch.testing.assert_close(traced[:, 3:], HighPass.GAIN * checks.expand(1, 3, 8, 8), atol=1e-5, rtol=0)
+    network, _ = create_network(Model(name="trace_resnet_s", args={"high_pass": True}), 5, (20, 20, 3))
+    assert network.stem.conv.in_channels == 6 and network(torch.randn(2, 3, 20, 20)).shape == (2, 5)
 
 
 def test_rules_of_the_contest_are_kept():
