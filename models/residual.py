@@ -32,22 +32,21 @@ class ConvNorm(nn.Sequential):
 class HighPass(nn.Module):
     """An image's channels (B, C, H, W), then what a 3×3 binomial blur takes away from each of them: (B, 2C, H, W).
 
-    A network can learn such a filter, but bfloat16 keeps 8 bits of a number, and rounds off of an image what makes the
-    difference. So it is taken in float32, and brought to about the image's own range before anything is rounded.
+    A network can learn such a filter; given it, it need not, and what it gains is in EXPERIMENTS.md.
     """
 
-    GAIN = 3.0
+    GAIN = 3.0  # brings the differences of photographs to about the image's own range
 
     def __init__(self, channels: int):
         super().__init__()
         blur = torch.tensor([0.25, 0.5, 0.25])
-        self.register_buffer("blur", (blur[:, None] * blur).expand(channels, 1, 3, 3).clone(), persistent=False)
+        rest = -blur[:, None] * blur
+        rest[1, 1] += 1
+        # one filter, not an image less another: that would lose in bfloat16 what is left
+        self.register_buffer("rest", (self.GAIN * rest).expand(channels, 1, 3, 3).clone(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            whole = x.float()
-            blurred = F.conv2d(F.pad(whole, (1, 1, 1, 1), mode="reflect"), self.blur, groups=len(self.blur))
-            return torch.cat([whole, self.GAIN * (whole - blurred)], 1)
+        return torch.cat([x, F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.rest, groups=len(self.rest))], 1)
 
 
 class BasicBlock(nn.Module):
