@@ -12,7 +12,7 @@ from pipeline.config import Model
 from pipeline.network import check_rules, create_network, our_networks
 
 
-@pytest.mark.parametrize("channels, size", [(3, (100, 100)), (1, (32, 40))])
+@pytest.mark.parametrize("channels, size", [(3, (48, 48)), (1, (32, 40))])
 @pytest.mark.parametrize("name", our_networks())
 def test_contract(name, channels, size):
     torch.manual_seed(0)
