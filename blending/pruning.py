@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from blending.convex import ENOUGH, least_log_loss, least_squares
+from blending.convex import least_log_loss, least_squares
 from blending.truth import Truth
 
 # Mean absolute difference of two members' reduced predictions below which one of them is redundant; of values, in
@@ -72,6 +72,6 @@ def elimination_path(t: np.ndarray, kind: str) -> dict[int, tuple[np.ndarray, np
 
 
 def _sample(t: np.ndarray) -> np.ndarray:
-    if t.shape[1] <= ENOUGH:
+    if t.shape[1] <= ENOUGH_ROWS:
         return t
-    return t[:, np.sort(np.random.default_rng(0).choice(t.shape[1], ENOUGH, replace=False))]
+    return t[:, np.sort(np.random.default_rng(0).choice(t.shape[1], ENOUGH_ROWS, replace=False))]
