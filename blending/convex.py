@@ -59,7 +59,12 @@ def least_log_loss(t: np.ndarray, tolerance: float = 2e-6, start: np.ndarray | N
             break
         # Of all rows, but only the members that weigh something or should: few, so that exact curvature costs little.
         # While many still come and go, a rough answer will do.
-        working = np.flatnonzero((w > 0) | (share > 1))
+        coming = (w == 0) & (share > 1)
+        if coming.any():
+            # With a little weight from the start: where a row has nearly no probability, no step can be long.
+            little = min(0.1, gap / 20)
+            w = (1 - little) * w + little * coming / coming.sum()
+        working = np.flatnonzero(w)
         w[working] = _minimise(_Members(t, working), w[working], max(tolerance / 2, gap / 10))
     return Weights(w, gap)
 

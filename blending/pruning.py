@@ -8,6 +8,7 @@ from blending.truth import Truth
 # Mean absolute difference of two members' reduced predictions below which one of them is redundant; of values, in
 # standard deviations of the truth.
 DUPLICATE = 1e-3
+ENOUGH = 32_768  # rows that tell which member is needed least
 
 
 def class_prior_loss(truth: Truth) -> float:
@@ -72,6 +73,6 @@ def elimination_path(t: np.ndarray, kind: str) -> dict[int, tuple[np.ndarray, np
 
 
 def _sample(t: np.ndarray) -> np.ndarray:
-    if t.shape[1] <= ENOUGH_ROWS:
+    if t.shape[1] <= ENOUGH:
         return t
-    return t[:, np.sort(np.random.default_rng(0).choice(t.shape[1], ENOUGH_ROWS, replace=False))]
+    return t[:, np.sort(np.random.default_rng(0).choice(t.shape[1], ENOUGH, replace=False))]
