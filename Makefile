@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 KAGGLE_CLI := kaggle==2.2.5 kagglesdk==0.1.38
+# On all cores, up to four, as a worker takes a gigabyte; in the order of tests/conftest.py.
+PYTEST := -m pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 KAGGLE_TESTS := $(addprefix tests/test_,kaggle.py faults.py ledger.py)
 
 .PHONY: demo test unibuc fashion-mnist lint test-lowest test-kaggle test-ray setup clean
@@ -14,7 +16,7 @@ demo: setup
 	$(PY) -m competition serve -c deepfake-digits -- scripts/demo.sh
 
 test: setup
-	$(PY) -m pytest
+	$(PY) $(PYTEST)
 
 unibuc fashion-mnist: setup
 	scripts/$@.sh
@@ -34,7 +36,7 @@ test-lowest:
 	$(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
 	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct -r requirements.txt -r requirements-dicom.txt
-	.venv-lowest/bin/python -m pytest
+	.venv-lowest/bin/python $(PYTEST)
 
 # What talks to Kaggle, with the other kaggle CLI: pip holds it back where the certifi that it wants cannot be had.
 test-kaggle: setup
@@ -42,7 +44,7 @@ test-kaggle: setup
 	$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > `.venv-kaggle/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'`/kit.pth
 	.venv-kaggle/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --ignore-installed $(KAGGLE_CLI)
 	.venv-kaggle/bin/kaggle --version
-	.venv-kaggle/bin/python -m pytest $(KAGGLE_TESTS)
+	.venv-kaggle/bin/python $(PYTEST) $(KAGGLE_TESTS)
 
 # --launcher ray, on a real cluster: some machines in this one, without a network but their own.
 test-ray: setup

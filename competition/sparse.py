@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse import csr_array, vstack
+
+if TYPE_CHECKING:  # elsewhere inside the functions: scipy.sparse costs a quarter of a second, and few contests need it
+    from scipy.sparse import csr_array
 
 MANY = 1000  # classes; up to so many, every probability is kept
 KEPT = 64  # of a row, where there are more
@@ -108,6 +111,8 @@ class Sparse:
 
     def mean_of_groups(self, starts: np.ndarray) -> Sparse:
         """The means of the rows from each of `starts` (R,) up to the next: (R, C)."""
+        from scipy.sparse import csr_array
+
         count = np.diff(starts, append=len(self))
         indptr, weights = np.append(starts, len(self)), np.repeat(1 / count, count).astype(np.float32)
         mean = csr_array((weights, np.arange(len(self)), indptr), shape=(len(starts), len(self)))
@@ -115,6 +120,8 @@ class Sparse:
 
     def with_columns(self, order: np.ndarray) -> Sparse:
         """The same with the classes in another order: new class i is old class order[i]."""
+        from scipy.sparse import csr_array
+
         place = np.empty(len(order), dtype=self.excess.indices.dtype)
         place[order] = np.arange(len(order))
         # Copied, because they are sorted in their place.
@@ -139,6 +146,8 @@ def from_entries(count: np.ndarray, classes: np.ndarray, p: np.ndarray, n: int) 
 
     Raises ValueError for a class that is not one of n.
     """
+    from scipy.sparse import csr_array
+
     row = np.repeat(np.arange(len(count)), count)
     rest = np.clip(1 - np.bincount(row, p, minlength=len(count)), 0, None)
     base = (rest / np.maximum(n - count, 1)).astype(np.float32)
@@ -158,6 +167,8 @@ def greatest(p: np.ndarray, k: int = KEPT) -> Sparse:
 
 def stacked(parts: Sequence[Sparse]) -> Sparse:
     """The rows of all parts, one after the other."""
+    from scipy.sparse import vstack
+
     return Sparse(vstack([part.excess for part in parts], format="csr"), np.concatenate([part.base for part in parts]))
 
 

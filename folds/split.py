@@ -3,7 +3,6 @@
 import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedKFold
 
 from competition.errors import DataError
 from folds.balance import balanced_folds
@@ -82,6 +81,8 @@ def assign_folds(strata: csr_matrix, cluster: np.ndarray, n: int, seed: int) -> 
     few_joined = len(first) >= 0.9 * len(cluster)
     own = strata[first]
     if single and few_joined and (np.asarray(own.sum(axis=0))[0] >= n).all():
+        from sklearn.model_selection import StratifiedKFold  # costs a second: only when a split is made
+
         # One row of each cluster is split exactly, and its equals follow.
         splits = StratifiedKFold(n, shuffle=True, random_state=seed).split(first, own.indices)
         fold = np.full(len(first), -1)

@@ -10,8 +10,7 @@ step() { printf '\n\033[1m$ %s\033[0m\n' "$*"; "$@"; }
 
 step python -m competition download -c $C
 step python -m folds -c $C
-step python train.py -c $C -r digits-plain
-step python train.py -c $C -r digits-residual
+step python train.py -c $C -r digits-plain digits-residual
 step python infer.py runs/$C/digits-plain-s0 runs/$C/digits-residual-s0
 step python ensemble.py -c $C
 step ./submit.sh -c $C

@@ -4,6 +4,7 @@ A machine of the cluster is a process and mount namespace with an address and a 
 its processes, like one whose power was cut. They share the file system, except where a test gives one another folder.
 """
 
+import itertools
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +25,9 @@ from folds.split import assign_folds, strata_of
 from folds.store import write_folds
 from pipeline.run import Fold, open_run
 from pipeline.store import load_predictions
+from tests.commands import ROOT, Command, finish
 from tests.support import Tiny, make_contest
 
-ROOT = Path(__file__).parent.parent
 EPOCHS = 24
 RECIPE = f"""
 model: {{name: plain_cnn_128}}
@@ -34,6 +36,7 @@ batch_size: 8
 optimizer: {{lr: 1e-3}}
 schedule: {{epochs: {EPOCHS}}}
 """
+COUNT = itertools.count()
 HEAD = "127.0.0.1:6379"
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 START = [*RAY, "start", "--block", "--disable-usage-stats", "--num-gpus=0", "--object-store-memory=80000000"]
@@ -128,31 +131,21 @@ def whole(tiny, tmp_path_factory) -> Path:
     return runs / "tiny"
 
 
-def start(tiny: Tiny, *more: str, runs: Path | None = None, **environment: str) -> subprocess.Popen:
+def start(tiny: Tiny, *more: str, runs: Path | None = None, **environment: str) -> Command:
     """Start train.py in a process of its own."""
-    line = [sys.executable, "train.py", "-c", str(tiny.spec), "-r", str(tiny.spec.parent / "small.yaml")]
-    line += ["--data", str(tiny.data), "--runs", str(runs or tiny.spec.parent / "runs"), "--wandb", "disabled", *more]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"} | environment
-    return subprocess.Popen(
-        line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    line = ["train.py", "-c", str(tiny.spec), "-r", str(tiny.spec.parent / "small.yaml"), "--data", str(tiny.data)]
+    line += ["--runs", str(runs or tiny.spec.parent / "runs"), "--wandb", "disabled", *more]
+    return Command(tiny.spec.parent / "said" / str(next(COUNT)), *line, **environment)
 
 
-def finish(process: subprocess.Popen, status: int = 0) -> str:
-    said, _ = process.communicate(timeout=240)
-    assert process.returncode == status, said
-    assert "Traceback" not in said, said
-    return said
-
-
-def wait(condition: Callable[[], object], *commands: subprocess.Popen, seconds: float = 120.0) -> object:
+def wait(condition: Callable[[], object], *commands: Command, seconds: float = 120.0) -> object:
     """What `condition` says once it says something. Fails with the words of `commands` when one of them ends before."""
     end = time.monotonic() + seconds
     while not (said := condition()):
-        if time.monotonic() > end or any(command.poll() is not None for command in commands):
-            for command in commands:
-                command.kill()
-            pytest.fail("\n".join(["waited in vain", *(command.communicate()[0] for command in commands)]))
+        if time.monotonic() > end or not all(command.running for command in commands):
+            for command in filter(attrgetter("running"), commands):
+                command.signal(signal.SIGKILL)
+            pytest.fail("\n".join(["waited in vain", *(command.said for command in commands)]))
         time.sleep(0.05)
     return said
 
@@ -233,7 +226,7 @@ def test_a_command_told_to_end_ends_all_in_order_and_goes_on_another_time(cluste
         before = [len(fold.history()) for fold in folds]
         driver = start(tiny, *command)
         wait(lambda before=before: any(len(f.history()) > n for f, n in zip(folds, before, strict=True)), driver)
-        driver.send_signal(what)
+        driver.signal(what)
         finish(driver, status)
         wait(lambda: not any(children(fold) for fold in folds), seconds=1 if what == signal.SIGINT else 20)
         assert all(f.checkpoint.is_file() and len(f.history()) < EPOCHS for f in folds if f.history())

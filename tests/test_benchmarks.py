@@ -3,9 +3,6 @@
 import dataclasses
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import scale
 from benchmarks.blenders import convex, greedy, installed, peer_form, peers, true_class
 from benchmarks.libraries import distributions, library_like, load, make
 from benchmarks.paper import Measured, Plan, demands, fold_seconds
 from competition.errors import DataError
+from tests.commands import ROOT, Command, finish
 from tests.support import Tiny, make_contest
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +25,16 @@ def tiny(tmp_path_factory) -> Tiny:
     return make_contest(tmp_path_factory.mktemp("benchmarks"), n_train=24, n_test=9, size=16)
 
 
+def printed(folder: Path, name: str, *arguments: str) -> str:
+    """What a benchmark prints: a command of its own, as it starts processes and reads its own start time."""
+    finish(command := Command(folder / f"{name} said", "-m", f"benchmarks.{name}", *arguments))
+    return command.output.read_text()
+
+
 def report_of(tiny: Tiny, name: str, *arguments: str) -> dict[str, Any]:
-    """Run a benchmark as a command of its own, as it starts processes and reads its own start time."""
-    runs = str(tiny.spec.parent / "runs")
-    command = [sys.executable, "-m", f"benchmarks.{name}", "-c", str(tiny.spec), "--data", str(tiny.data)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, "--runs", runs, "--json", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+    folder = tiny.spec.parent
+    where = ["-c", str(tiny.spec), "--data", str(tiny.data), "--runs", str(folder / "runs")]
+    report = json.loads(printed(folder, name, *where, "--json", *arguments))
     assert all(math.isfinite(number) and number >= 0 for number in numbers(report))
     assert {"cpu", "cores", "torch", "torch_threads", "precision", "load_average"} <= report["machine"].keys()
     return report
@@ -74,11 +71,20 @@ def test_prediction_speed(tiny):
     assert all(ratio > 0 for ratio in report["ours_over"].values())
 
 
-def test_folds_an_hour(tiny):
+def test_folds_an_hour(tiny, monkeypatch, capsys):
     recipe = tiny.spec.parent / "quick.yaml"
     recipe.write_text("model: {name: plain_cnn_128}\nbatch_size: 8\noptimizer: {lr: 1e-3}\nschedule: {epochs: 3}\n")
-    report = report_of(tiny, "scale", "-r", str(recipe), "--workers", "2", "--repeats", "1")
-    ways = report["ways"]
+    trained = []
+
+    def run(*arguments: str, **environment: str) -> None:
+        trained.append(finish(Command(tiny.spec.parent / "scale said", *arguments, **environment)))
+
+    monkeypatch.setattr(scale, "_run", run)  # what it measures starts at once
+    where = ["-c", str(tiny.spec), "--data", str(tiny.data), "-r", str(recipe)]
+    monkeypatch.setattr("sys.argv", ["scale", *where, "--workers", "2", "--repeats", "1", "--json"])
+    scale.main()
+    ways = json.loads(capsys.readouterr().out)["ways"]
+    assert len(trained) == len(ways) + 2  # the split, and a first training that is not measured
     assert {"alone", "side by side", "together"} <= ways.keys() and ways["alone"]["of_ideal"] == pytest.approx(0.5)
     for way, folds in [("alone", 1), ("side by side", 2), ("together", 1)]:
         seconds, rate = (ways[way][key]["median"] for key in ("epoch_seconds", "folds_per_hour"))
@@ -99,11 +105,8 @@ def test_time_to_an_accuracy(tiny):
     assert not list(Path(runs).glob(".speedrun-*"))
 
 
-def blend_report(*arguments: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.blend", "--json", "--debug", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+def blend_report(folder: Path, *arguments: str) -> dict[str, Any]:
+    report = json.loads(printed(folder, "blend", "--json", "--debug", *arguments))
     assert all(math.isfinite(number) for number in numbers(report))
     assert report["machine"]["threads"] == 1
     assert report["peers"] == installed()
@@ -127,7 +130,7 @@ def test_every_row_is_predicted_by_models_that_did_not_see_it(wine):
 
 def test_quality_of_a_file(tmp_path):
     np.savez(tmp_path / "cancer.npz", **dataclasses.asdict(make("breast cancer", 0)))  # binary: all peers
-    (result,) = blend_report("--only", "quality", "--", str(tmp_path / "cancer.npz"))["quality"]
+    (result,) = blend_report(tmp_path, "--only", "quality", "--", str(tmp_path / "cancer.npz"))["quality"]
     assert (result["name"], result["members"], result["rows"], result["classes"]) == ("cancer", 12, 284, 2)
     losses = result["log_loss"]
     ours = {"best", "uniform", "greedy", "convex", "convex_calibrated", "log_linear", "auto"}
@@ -146,9 +149,9 @@ def test_a_file_that_is_no_library_is_refused(tmp_path):
         load(file)
 
 
-def test_speed_and_memory_of_blending():
+def test_speed_and_memory_of_blending(tmp_path):
     shapes = ("--speed", "3x300x2", "--large", "4x500", "--memory", "3x2000x3")
-    report = blend_report("--only", "speed", "memory", "--repeats", "2", *shapes)
+    report = blend_report(tmp_path, "--only", "speed", "memory", "--repeats", "2", *shapes)
     (speed,), (large,) = report["speed"], report["large"]
     assert speed["contenders"].keys() == {"greedy", "convex", "convex, bagged and nested", *installed()}
     assert all(row["seconds"]["min"] > 0 and row["measured"] == 2 for row in speed["contenders"].values())
@@ -190,20 +193,17 @@ def test_peers_return_the_weights_that_they_found():
 
 
 @pytest.mark.parametrize("classes", [20, 1200])
-def test_scale(classes):
-    command = [sys.executable, "-m", "benchmarks.rows", "--rows", "2400", "--classes", str(classes), "--json"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    report = json.loads(done.stdout)
+def test_scale(tmp_path, classes):
+    report = json.loads(printed(tmp_path, "rows", "--rows", "2400", "--classes", str(classes), "--json"))
     assert all(math.isfinite(number) and number >= 0 for number in numbers(report))
     size = {entry["stage"]: entry.get("megabytes") for entry in report["stages"]}["predictions of one run, stored"]
     assert 0 < size < 2400 * (4 * classes if classes <= 1000 else 600) * 1.5e-6
 
 
-def test_a_sweep_on_paper():
-    done = subprocess.run([sys.executable, "-m", "benchmarks.paper"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout in (ROOT / "docs" / "scale.md").read_text(), "copy the new table into docs/scale.md"
+def test_a_sweep_on_paper(tmp_path):
+    assert printed(tmp_path, "paper") in (ROOT / "docs" / "scale.md").read_text(), (
+        "copy the new table into docs/scale.md"
+    )
 
     plan, measured = Plan(), Measured()
     found = {demand.what: demand for demand in demands(plan, measured)}

@@ -1,7 +1,5 @@
 """`python -m pipeline.compare` on runs that were written by hand, against numbers computed by hand."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from math import log, sqrt
 from pathlib import Path
@@ -17,13 +15,14 @@ from competition.rows.tables import Rows, load_train
 from competition.spec_parts import MetricSpec
 from competition.strict_yaml import read_yaml
 from folds.store import Split, read_folds, write_folds
+from pipeline.ablation import changes, changes_table
 from pipeline.comparison import differences, ranked, read_record
 from pipeline.comparison_text import comparison_table, differences_table, settings_table
 from pipeline.pictures import COLOURS, draw_comparison
 from pipeline.run import Run, create_run, list_runs
+from tests.commands import Command, finish
 from tests.support import make_contest, make_run
 
-ROOT = Path(__file__).parent.parent
 T = 4.302653  # the 97.5 % quantile of Student's t with 2 degrees of freedom, from a printed table
 
 
@@ -113,6 +112,26 @@ def test_an_unfinished_run_has_progress_and_no_score(six):
     draw_comparison("t", records)
 
 
+def test_changes_are_paired_by_seed_and_fold_in_unfinished_runs_too(six):
+    for seed, scores in enumerate([[0.5, 0.6], [0.7]]):
+        forge(six, f"base-{seed}", scores, seed=seed)
+    for seed, scores in enumerate([[0.6, 0.5, 0.9], [0.9, 0.9], [0.9]]):  # the base has neither these folds nor seed 2
+        forge(six, f"small-{seed}", scores, seed=seed, batch_size=4)
+    forge(six, "ema", [0.6], ema=0.9)
+    forge(six, "fresh", [], ema=0.8)
+    records = records_of(six[0])
+    found = changes(records, next(record for record in records if record.run.name == "base-1"))
+    assert [change.settings for change in found] == [{}, {"ema": 0.9}, {"batch_size": 4}]
+    base, ema, small = found
+    assert sorted(base.scores) == [0.5, 0.6, 0.7] and not len(base.gains) and list(ema.gains) == pytest.approx([0.1])
+    assert sorted(small.gains) == pytest.approx([-0.1, 0.1, 0.2])
+    lines = changes_table(found, records[0]).splitlines()
+    row = ["3", "0.6667", "1.0000", "+0.0667", "-0.1000", "…", "+0.2000", "batch_size:", "4"]
+    assert lines[-1].split() == row
+    with pytest.raises(DataError, match="fresh has no finished fold"):
+        changes(records, next(record for record in records if record.run.name == "fresh"))
+
+
 def test_runs_of_another_split_are_compared_among_themselves(six):
     contest, rows, _ = six
     forge(six, "a", [0.5, 0.5, 0.5])
@@ -141,19 +160,20 @@ def test_only_differing_keys_are_listed(six):
     assert "batch_size            the others: 8 | 2: 16" in settings_table(records_of(six[0]))
 
 
-def compare(contest: Contest, spec: Path, *runs: str) -> subprocess.CompletedProcess:
-    line = ["-m", "pipeline.compare", "-c", str(spec), *runs, "--runs", str(contest.runs.parent), "--data", "missing"]
-    return subprocess.run([sys.executable, *line], cwd=ROOT, capture_output=True, text=True)
+def compare(contest: Contest, folder: Path, *runs: str, status: int = 0) -> str:
+    line = ["-c", str(folder / "tiny.yaml"), *runs, "--runs", str(contest.runs.parent), "--data", "missing"]
+    return finish(Command(folder / "said", "-m", "pipeline.compare", *line), status)
 
 
 def test_the_command_prints_and_draws_the_runs_it_is_given(six, tmp_path):
-    nothing = compare(six[0], tmp_path / "tiny.yaml")
-    assert nothing.returncode == 2 and str(six[0].runs) in nothing.stderr and "python train.py -c" in nothing.stderr
+    nothing = compare(six[0], tmp_path, status=2)
+    assert str(six[0].runs) in nothing and "python train.py -c" in nothing
     forge(six, "a", [0.9, 0.8, 0.7])
     forge(six, "b", [0.8, 0.8, 0.6])
     forge(six, "c", [0.1, 0.1, 0.1])
-    done = compare(six[0], tmp_path / "tiny.yaml", "a", "b")
-    assert done.returncode == 0 and "−=−" in done.stdout and " c " not in done.stdout, done.stderr
+    assert "against b, on the folds and seeds" in compare(six[0], tmp_path, "a", "--base", "b")
+    said = compare(six[0], tmp_path, "a", "b")
+    assert "−=−" in said and " c " not in said
     picture = cv2.imread(str(six[0].runs / "compare.png"), cv2.IMREAD_COLOR_RGB)
     drawn = [(picture == tuple(bytes.fromhex(colour[1:]))).all(axis=2).sum() for colour in COLOURS[:3]]
     assert drawn[0] > 500 and drawn[1] > 500 and drawn[2] == 0

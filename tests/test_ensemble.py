@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from pipeline.ensemble import Options, fit_ensemble
 from pipeline.ensemble_folder import write_ensemble
 from pipeline.ensemble_text import evidence_lines, runs_table
 from pipeline.store import Predictions
+from tests.commands import Command, finish
 from tests.support import make_contest, make_run
 
 N = 60
@@ -211,21 +210,15 @@ def test_a_decision_is_taken_only_where_it_helps_on_unseen_rows(tmp_path):
     assert fit_ensemble(contest, [fair], rows, split, Options("best")).decision.kind == "most_probable"
 
 
-def test_the_command_says_what_is_wrong(contest):
+def test_the_command_says_what_is_wrong(contest, tmp_path):
+    def said(*options: str, status: int = 2) -> str:
+        where = ["-c", contest.name, "--data", str(contest.data), "--runs", str(contest.runs.parent)]
+        return finish(Command(tmp_path / "said", "ensemble.py", *where, *options), status)
+
     two_runs(contest)
-    command = [sys.executable, "ensemble.py", "-c", contest.name, "--data", str(contest.data), "--runs"]
     wrong = {"--max-members 0": "has a member at least", "nosuch": "no run 'nosuch'", "--name ../up": "--name '../up'"}
     for options, message in wrong.items():
-        shown = subprocess.run(
-            [*command, str(contest.runs.parent), *options.split()],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert shown.returncode == 2 and message in shown.stderr
-    shown = subprocess.run([*command, ".", "--help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "{auto," + ",".join(METHODS) + "}" in shown.stdout
+        assert message in said(*options.split())
+    assert "{auto," + ",".join(METHODS) + "}" in said("--help", status=0)
     shutil.rmtree(contest.runs / "b")
-    shown = subprocess.run([*command, str(contest.runs.parent)], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert shown.returncode == 2 and "python infer.py" in shown.stderr
+    assert "python infer.py" in said()

@@ -3,7 +3,6 @@
 Every case says how the command ends, what it tells, and what is on the disk and on Kaggle afterwards.
 """
 
-import multiprocessing
 import os
 import pty
 import re
@@ -16,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import CONTEXT
 from faults import SHAPES, Fault, Stage, always, bare, first, flat, name_of, nested, on_stage, page
 from hostile import CORRUPT, HOSTILE
 
@@ -81,8 +81,8 @@ def _refusal(status: int, shape: str) -> None:
     CASES[f"question_{status}_{shape}"] = played
 
 
-for _status in REFUSALS:
-    for _shape in SHAPES:
+for _i, _status in enumerate(REFUSALS):  # every status in two shapes, every shape with three statuses or more
+    for _shape in (list(SHAPES)[_i % 4], list(SHAPES)[(_i + 1) % 4]):
         _refusal(_status, _shape)
 
 
@@ -201,7 +201,6 @@ def whole_blob(stage: Stage) -> Response:
 
 
 _dropped("before_the_answer", 0, -1)
-_dropped("at_the_first_byte", 0, 0)
 _dropped("after_one_byte", 0, 1)
 _dropped("in_the_middle", 0.5, 0)
 _dropped("before_the_last_byte", 1, -1)
@@ -297,20 +296,8 @@ def _hostile(name: str) -> None:
     CASES["hostile_" + re.sub(r"\W+", "_", name)] = played
 
 
-for _name in (
-    "zip: parent",
-    "zip: absolute",
-    "zip: link",
-    "zip: duplicate",
-    "zip: encrypted",
-    "zip: bomb",
-    "zip: file and folder",
-    "zip: overlap by quotes",
-    "zip in a zip: parent",
-    "tar.gz: symbolic link",
-    "7z: parent",
-):
-    _hostile(_name)
+for _name in ("zip: parent", "zip: bomb", "zip in a zip: parent", "tar.gz: symbolic link", "7z: parent"):
+    _hostile(_name)  # test_archive.py has them all
 
 
 def _damaged(name: str) -> None:
@@ -322,7 +309,7 @@ def _damaged(name: str) -> None:
     CASES["damaged_" + re.sub(r"\W+", "_", name)] = played
 
 
-for _name in ("zip: half, then a page", "zip: a page, then the zip", "zip: checksum", "tar.gz: half", "7z: checksum"):
+for _name in ("zip: half, then a page", "zip: checksum", "tar.gz: half"):
     _damaged(_name)
 
 
@@ -403,7 +390,7 @@ def _submission_refused(status: int, shape: str) -> None:
     CASES[f"submissions_cannot_be_listed_{status}_{shape}"] = played
 
 
-for _status, _shape in ((401, "flat"), (403, "page"), (404, "nested"), (429, "nested"), (500, "bare"), (503, "page")):
+for _status, _shape in ((401, "flat"), (429, "nested"), (503, "page")):
     _submission_refused(_status, _shape)
 
 
@@ -436,7 +423,7 @@ def _put_fails(status: int) -> None:
     CASES[f"storage_refuses_{status}"] = played
 
 
-for _status in (400, 403, 500, 503):
+for _status in (403, 503):
     _put_fails(_status)
 
 
@@ -716,10 +703,8 @@ def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """All selected cases, played side by side."""
     chosen = [item.callspec.params["name"] for item in request.session.items if item.path == Path(__file__)]
     folder = tmp_path_factory.mktemp("faults")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_faults"])
     workers = 2 * (os.cpu_count() or 1)
-    with ProcessPoolExecutor(workers, mp_context=context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(workers, mp_context=CONTEXT, max_tasks_per_child=1) as pool:
         yield {name: pool.submit(play, name, folder / name) for name in chosen}
 
 

@@ -31,7 +31,7 @@ from launch.supervise import report, supervise
 from launch.tasks import Failure, FoldTask
 from pipeline.run import HELD, Fold, Run, open_run
 from pipeline.store import load_predictions
-from tests.drivers import ROOT, Driver, children, holder, until
+from tests.commands import ROOT, Command, children, holder, until
 from tests.support import Tiny, make_contest, make_run
 
 RECIPE = """
@@ -80,6 +80,11 @@ def train(arguments: list[str]) -> int:
     return 0
 
 
+def start(arguments: list[str], output: Path) -> Command:
+    """Start train.py with two cores to give away: two children on a machine of one core, a thread for each anywhere."""
+    return Command(output, "train.py", *arguments, TRAIN_CORES="2")
+
+
 @pytest.fixture(scope="module")
 def reference(tiny, tmp_path_factory) -> Run:
     """A run trained in one process, in one thread: its sums must be those of the processes compared with it."""
@@ -102,10 +107,10 @@ def histories(run: Run) -> list[list[float]]:
 def test_two_commands_and_a_killed_child_train_every_fold_once_and_bit_for_bit(tiny, reference, tmp_path):
     arguments = [*arguments_of(tiny, tmp_path / "runs", "small"), "--launcher", "local", "--parallel", "2"]
     folder = tmp_path / "runs" / "tiny" / "small-s0"
-    first = Driver(arguments, tmp_path / "first")
+    first = start(arguments, tmp_path / "first")
     until(lambda: (folder / "fold1" / "last.pt").is_file())
     os.kill(holder(folder / "fold1"), signal.SIGKILL)
-    second = Driver(arguments, tmp_path / "second")
+    second = start(arguments, tmp_path / "second")
     until(lambda: (folder / "fold1" / "DONE").is_file())
     written = (folder / "fold1" / "DONE").stat()
     assert first.end() == 0, first.said
@@ -128,13 +133,13 @@ def test_whatever_ends_the_command_its_children_end_too_and_it_goes_on(tiny, tmp
     arguments = [*arguments_of(tiny, tmp_path / "runs", "endless"), "--launcher", "local"]
     folder = tmp_path / "runs" / "tiny" / "endless-s0"
 
-    def end(driver: Driver, how: signal.Signals) -> int:
+    def end(driver: Command, how: signal.Signals) -> int:
         driver.signal(how)
         status = driver.end()
         until(lambda: not children("endless-s0"), patience=20)
         return status
 
-    driver = Driver([*arguments, "--parallel", "2", "--fold", "0", "1"], tmp_path / "first")
+    driver = start([*arguments, "--parallel", "2", "--fold", "0", "1"], tmp_path / "first")
     until(lambda: all((folder / fold / "last.pt").is_file() for fold in ("fold0", "fold1")))
     assert len(children("endless-s0")) >= 2
     assert end(driver, signal.SIGINT) == 130, driver.said
@@ -143,13 +148,13 @@ def test_whatever_ends_the_command_its_children_end_too_and_it_goes_on(tiny, tmp
     for fold in saved:
         assert "terminated; the same command continues" in (folder / fold / "train.log").read_text()
 
-    driver = Driver([*arguments, "--parallel", "1"], tmp_path / "second")
+    driver = start([*arguments, "--parallel", "1"], tmp_path / "second")
     until(lambda: children("endless-s0"))  # just born
     assert end(driver, signal.SIGTERM) == 143, driver.said
     assert "terminated; the same command continues" in driver.said
     assert saved == {fold: (folder / fold / "last.pt").stat().st_ino for fold in saved}
 
-    driver = Driver([*arguments, "--parallel", "1"], tmp_path / "third")
+    driver = start([*arguments, "--parallel", "1"], tmp_path / "third")
     until(lambda: (folder / "fold0" / "last.pt").stat().st_ino != saved["fold0"])
     assert end(driver, signal.SIGKILL) == -signal.SIGKILL
     assert "fold 0  continues after epoch" in (folder / "fold0" / "train.log").read_text()

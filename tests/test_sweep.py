@@ -2,12 +2,9 @@
 
 import json
 import math
-import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -38,11 +35,10 @@ from pipeline.discarded import write_discarded
 from pipeline.network import check_network, check_rules
 from pipeline.run import check_name, open_run
 from pipeline.summary import track_fold
+from tests.commands import Command, finish
 from tests.support import Tiny, make_contest
 from tests.test_train import arguments_of
-from tests.test_train import run as command
-
-ROOT = Path(__file__).parent.parent
+from tests.test_train import run as run_here
 
 SMALL = """
 model: {name: plain_cnn_128}
@@ -410,13 +406,11 @@ def swept(tmp_path_factory) -> tuple[Tiny, Path, Path]:
     moments = [["write", 9], ["kill", 2], ["write", 21], ["term", 3], ["write", 12]]
     for name, ends in (("whole", []), ("killed", moments)):
         shutil.copytree(contest.runs, folder / name / "tiny")
-        line = [sys.executable, "-m", "tests.crashes", json.dumps(ends), *arguments_of(tiny, folder / name)]
-        line += ["-r", str(folder / "some.yaml"), "--wandb", "disabled"]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=True)
-        assert "Traceback" not in done.stderr, done.stderr
-        statuses = json.loads(done.stdout.splitlines()[-1])
-        assert statuses == [143 if kind == "term" else -9 for kind, _ in ends] + [0], done.stdout + done.stderr
+        line = ["-m", "tests.crashes", json.dumps(ends), *arguments_of(tiny, folder / name)]
+        command = Command(folder / name / "said", *line, "-r", str(folder / "some.yaml"), "--wandb", "disabled")
+        said = finish(command)
+        statuses = json.loads(command.output.read_text().splitlines()[-1])
+        assert statuses == [143 if kind == "term" else -9 for kind, _ in ends] + [0], said
     return tiny, folder / "whole", folder / "killed"
 
 
@@ -453,14 +447,14 @@ def test_who_would_use_a_discarded_run_is_told_why_not(swept):
         ["infer.py", lost],
         ["ensemble.py", lost],
     ):
-        said = command(tiny, *line, runs=runs, status=2)
+        said = run_here(tiny, *line, runs=runs, status=2)
         assert why in said and "by the sweep some" in said and delete in said
     assert sorted((runs / "tiny" / lost).rglob("*")) == before
-    command(tiny, "infer.py", left, runs=runs)
-    said = command(tiny, "ensemble.py", "--wandb", "disabled", "--name", "rest", runs=runs)
+    run_here(tiny, "infer.py", left, runs=runs)
+    said = run_here(tiny, "ensemble.py", "--wandb", "disabled", "--name", "rest", runs=runs)
     assert f"left out: {lost} ({why}" in said and said.count("left out") == 3
     # The sweep again trains nothing more, for one fold neither.
-    said = command(tiny, "train.py", "-r", str(runs.parent / "some.yaml"), "--fold", "1", runs=runs)
+    said = run_here(tiny, "train.py", "-r", str(runs.parent / "some.yaml"), "--fold", "1", runs=runs)
     assert f"{lost}: {why}" in said and f"{left}: fold 1 is done" in said and "rung" not in said
 
 
@@ -490,7 +484,7 @@ def test_a_sweep_stands_together_in_the_comparison(swept, tmp_path):
 
 
 def compare(tiny: Tiny, runs: Path, *names: str) -> str:
-    return command(tiny, "pipeline/compare.py", *names, runs=runs)
+    return run_here(tiny, "pipeline/compare.py", *names, runs=runs)
 
 
 def test_weights_and_biases_can_group_by_the_sweep(contest, monkeypatch):

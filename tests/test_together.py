@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,9 +21,9 @@ from pipeline.learner import Learner, create_learner
 from pipeline.run import Fold, open_run
 from pipeline.step import create_step
 from pipeline.store import load_predictions
+from tests.commands import Command, finish
 from tests.support import Tiny, make_contest
 
-ROOT = Path(__file__).parent.parent
 # Group norm, no dropout, and nothing drawn per image: then the shares of a batch are all that the processes differ in.
 EXACT = """
 model: {name: test_efficientnet_gn}
@@ -63,20 +61,14 @@ def tiny(tmp_path_factory) -> Tiny:
     return tiny
 
 
-def start(tiny: Tiny, *more: str) -> subprocess.Popen:
-    line = [sys.executable, "train.py", "-c", str(tiny.spec), "--data", str(tiny.data), "--wandb", "disabled", *more]
+def start(tiny: Tiny, name: str, *more: str) -> Command:
+    line = ["train.py", "-c", str(tiny.spec), "--data", str(tiny.data), "--wandb", "disabled", "--name", name, *more]
     line += ["--runs", str(tiny.spec.parent / "runs"), "--fold", "0"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return Command(tiny.spec.parent / f"{name} said", *line)
 
 
 def train(tiny: Tiny, *more: str, status: int = 0) -> str:
-    process = start(tiny, *more)
-    said = process.communicate(timeout=240)[0]
-    assert process.returncode == status and "Traceback" not in said, said
-    return said
+    return finish(start(tiny, *more), status)
 
 
 def processes_of(run: str) -> list[int]:
@@ -117,16 +109,16 @@ def listening(processes: list[int]) -> list[str]:
     return ["127.0.0.1" if address == "0100007F" else address for address in found]
 
 
-def wait_for_epoch(fold: Fold, epoch: int, process: subprocess.Popen) -> None:
+def wait_for_epoch(fold: Fold, epoch: int, command: Command) -> None:
     while len(fold.history()) < epoch:
-        assert process.poll() is None, process.communicate()[0]
+        assert command.running, command.said
         time.sleep(0.05)
 
 
 def test_two_processes_learn_what_one_does(tiny):
     recipe = ["-r", str(tiny.spec.parent / "exact.yaml")]
-    train(tiny, *recipe, "--name", "alone")
-    said = train(tiny, *recipe, "--name", "pair", "--gpus-per-fold", "2")
+    train(tiny, "alone", *recipe)
+    said = train(tiny, "pair", *recipe, "--gpus-per-fold", "2")
     assert "2 processes × 4 images = batch_size 8, at the recipe's learning rate 0.001" in said
     assert said.count("epoch   4/4") == 1  # one of them speaks
 
@@ -142,28 +134,26 @@ def test_two_processes_learn_what_one_does(tiny):
 
 
 def test_its_processes_may_be_killed_and_ended_and_it_goes_on(tiny):
-    arguments = ["-r", str(tiny.spec.parent / "everything.yaml"), "--name", "mortal", "--gpus-per-fold", "2"]
+    arguments = ["mortal", "-r", str(tiny.spec.parent / "everything.yaml"), "--gpus-per-fold", "2"]
     fold = Fold(0, tiny.contest().runs / "mortal" / "fold0")
 
-    process = start(tiny, *arguments, "--max-restarts", "1")
-    wait_for_epoch(fold, 1, process)
+    command = start(tiny, *arguments, "--max-restarts", "1")
+    wait_for_epoch(fold, 1, command)
     os.kill(rank("mortal", 1), signal.SIGKILL)
-    wait_for_epoch(fold, len(fold.history()) + 2, process)  # torchrun has started both again
+    wait_for_epoch(fold, len(fold.history()) + 2, command)  # torchrun has started both again
     assert set(listening(processes_of("mortal"))) == {"127.0.0.1"}
-    process.terminate()
-    said = process.communicate(timeout=60)[0]
-    assert process.returncode == 143 and "continues after epoch" in said and gone("mortal")
+    command.signal(signal.SIGTERM)
+    assert "continues after epoch" in finish(command, 143) and gone("mortal")
 
-    process = start(tiny, *arguments)
-    wait_for_epoch(fold, len(fold.history()) + 1, process)
+    command = start(tiny, *arguments)
+    wait_for_epoch(fold, len(fold.history()) + 1, command)
     os.kill(rank("mortal", 0), signal.SIGKILL)
-    said = process.communicate(timeout=60)[0]
-    assert process.returncode == 1 and "was killed by SIGKILL; the same command goes on" in said and gone("mortal")
+    assert "was killed by SIGKILL; the same command goes on" in finish(command, 1) and gone("mortal")
 
-    process = start(tiny, *arguments)
-    wait_for_epoch(fold, len(fold.history()) + 1, process)
-    process.kill()
-    process.communicate()
+    command = start(tiny, *arguments)
+    wait_for_epoch(fold, len(fold.history()) + 1, command)
+    command.signal(signal.SIGKILL)
+    finish(command, -signal.SIGKILL)
     assert gone("mortal")  # nobody trains on when the command is gone
 
     train(tiny, *arguments)
@@ -171,8 +161,8 @@ def test_its_processes_may_be_killed_and_ended_and_it_goes_on(tiny):
 
 
 def test_an_error_of_all_is_said_once(tiny):
-    arguments = ["-r", str(tiny.spec.parent / "exact.yaml"), "--name", "wild", "--set", "optimizer.lr=1e30"]
-    said = train(tiny, *arguments, "--gpus-per-fold", "2", status=2)
+    arguments = ["-r", str(tiny.spec.parent / "exact.yaml"), "--set", "optimizer.lr=1e30"]
+    said = train(tiny, "wild", *arguments, "--gpus-per-fold", "2", status=2)
     assert said.count("error: ") == 1 and "is not a number any more in epoch 1" in said
 
 

@@ -26,9 +26,9 @@ from pipeline.config import Schedule, load_recipe
 from pipeline.optimizer import learning_rate
 from pipeline.run import Fold, open_run
 from pipeline.store import load_predictions
+from tests.commands import ROOT, Command, finish
 from tests.support import Tiny, make_contest
 
-ROOT = Path(__file__).parent.parent
 RECIPE = """
 model: {name: plain_cnn_128}
 augment: [{HorizontalFlip: {p: 0.5}}, {Rotate: {limit: 5, p: 1.0}}]
@@ -93,23 +93,10 @@ def train(tiny: Tiny, *more: str, **how) -> str:
     return run(tiny, "train.py", *training(tiny, *more), **how)
 
 
-def start(tiny: Tiny, *more: str, runs: Path | None = None) -> subprocess.Popen:
-    """Start training in a process of its own. One thread: its sums must be those of the process compared with."""
-    line = [sys.executable, "train.py", *training(tiny, *more), *arguments_of(tiny, runs)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(line, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finish(process: subprocess.Popen) -> str:
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
-    return out
-
-
 @pytest.fixture(scope="module")
 def trained(tiny) -> Path:
     """The folder of a finished run, trained without interruption."""
-    said = finish(start(tiny))
+    said = train(tiny)
     assert "fold 2  epoch   3/3" in said and "mean" in said
     return tiny.contest().runs / "small-s0"
 
@@ -160,11 +147,9 @@ def weights_and_oof(folder: Path) -> list[bytes]:
 def crash(tiny: Tiny, runs: Path, moments: list, *more: str) -> tuple[list[int], str]:
     """Train, ended at each of `moments` (see crashes.py) and then not; the exit statuses, and all that was said."""
     shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles", "every*"))
-    line = [sys.executable, "-m", "tests.crashes", json.dumps(moments), *arguments_of(tiny, runs), *more]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(line, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=True)
-    assert "Traceback" not in done.stderr, done.stderr
-    return json.loads(done.stdout.splitlines()[-1]), done.stdout + done.stderr
+    line = ["-m", "tests.crashes", json.dumps(moments), *arguments_of(tiny, runs), *more]
+    said = finish(crashing := Command(runs / "said", *line))
+    return json.loads(crashing.output.read_text().splitlines()[-1]), said
 
 
 def test_ended_at_any_moment_it_goes_on_bit_for_bit_as_if_it_had_not_been(tiny, tmp_path):
@@ -226,6 +211,7 @@ def test_a_second_process_on_the_same_fold_is_refused(tiny, tmp_path):
     "arguments, message",
     [
         (["--set", "optimizer.lrr=1"], "unknown key 'optimizer.lrr'; did you mean 'lr'?"),
+        (["--set", "model.args={drop_rate:0}"], "'drop_rate:0' needs a number, true, false or text; write a space"),
         (["--set", "optimizer.lr=fast"], "'optimizer.lr'"),
         (["--set", "model.name=resnet999"], "no network is called 'resnet999'"),
         (["--set", "augment=[{HorizontalFlop: {p: 0.5}}]"], "did you mean 'HorizontalFlip'?"),
@@ -306,7 +292,7 @@ def test_a_binary_contest_with_groups_and_an_official_holdout(tmp_path):
     rows = [f"{line},video{i // 3}" for i, line in enumerate(lines[1:31])]
     (tiny.data / "train.csv").write_text("\n".join([f"{lines[0]},source", *rows]) + "\n")
 
-    subprocess.run([sys.executable, "-m", "folds", *arguments_of(tiny, None)], cwd=ROOT, check=True)
+    run(tiny, "folds/__main__.py")
     table = pd.read_csv(tiny.contest().folds_file)
     assert table.groupby("group")["fold"].nunique().eq(1).all() and table["group"].nunique() == 10
     train(tiny)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent.parent
 OLDEST_PYTHON = (3, 11)
-NOT_FOR_THE_MAIN_JOB = ("wandb", "py7zr", "pytest", "hypothesis", "nbclient", "ipykernel")
+NOT_FOR_THE_MAIN_JOB = ("wandb", "py7zr", "pytest", "pytest-xdist", "hypothesis", "nbclient", "ipykernel")
 OPENCVS = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
 
 ENOUGH_DISK, TOO_LITTLE_DISK = 10e9, 2e9  # an image contest with its cache and runs; the demo with room for a fold

@@ -18,12 +18,6 @@ import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.decomposition import PCA, FactorAnalysis
-from sklearn.mixture import GaussianMixture
-from sklearn.neighbors import KernelDensity
-from sklearn.neural_network import BernoulliRBM
-from threadpoolctl import threadpool_limits  # comes with scikit-learn, which requires it
 
 CLASSES = ("real", "gaussian_mixture", "kernel_density", "boltzmann_machine", "factor_analysis")
 NAME = "deepfake-digits"
@@ -55,6 +49,8 @@ def build(destination: Path) -> tuple[Path, Path]:
     archive, solution = destination / f"{NAME}.zip", destination / "solution.csv"
     if archive.exists() and solution.exists():
         return archive, solution
+    from threadpoolctl import threadpool_limits  # comes with scikit-learn, which requires it
+
     destination.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
     with threadpool_limits(limits=1):  # the order of threaded sums varies, and would vary the draws with it
@@ -72,6 +68,8 @@ def build(destination: Path) -> tuple[Path, Path]:
 
 def _pictures(rng: np.random.Generator) -> Bytes:
     """All pictures, (5 * PER_CLASS, 32, 32), class after class, random order within a class, no two alike."""
+    from sklearn.datasets import load_digits  # scikit-learn costs seconds: only when the contest is made
+
     digits, names = load_digits(return_X_y=True)
     draws = (
         digits,
@@ -97,6 +95,9 @@ def _pictures(rng: np.random.Generator) -> Bytes:
 
 def _gaussian_mixture(digits: Floats) -> Floats:
     """Draws from full-covariance Gaussians in the space of the leading principal components."""
+    from sklearn.decomposition import PCA
+    from sklearn.mixture import GaussianMixture
+
     pca = PCA(MIXTURE_DIMENSIONS, random_state=SEED).fit(digits)
     mixture = GaussianMixture(MIXTURE_PARTS, reg_covar=0.1, tol=0.01, max_iter=300, random_state=SEED)
     return pca.inverse_transform(mixture.fit(pca.transform(digits)).sample(len(digits))[0])
@@ -104,6 +105,9 @@ def _gaussian_mixture(digits: Floats) -> Floats:
 
 def _kernel_density(digits: Floats) -> Floats:
     """Draws from a Gaussian kernel density: a real digit plus equal noise along each leading principal component."""
+    from sklearn.decomposition import PCA
+    from sklearn.neighbors import KernelDensity
+
     pca = PCA(KERNEL_DIMENSIONS, random_state=SEED).fit(digits)
     density = KernelDensity(bandwidth=KERNEL_WIDTH).fit(pca.transform(digits))
     return pca.inverse_transform(density.sample(len(digits), random_state=SEED))
@@ -111,6 +115,8 @@ def _kernel_density(digits: Floats) -> Floats:
 
 def _boltzmann_machine(digits: Floats, rng: np.random.Generator) -> Floats:
     """Short Gibbs chains begun at the real digits (long ones sink into a few shapes); ink chances at the last step."""
+    from sklearn.neural_network import BernoulliRBM
+
     machine = BernoulliRBM(HIDDEN_UNITS, learning_rate=0.05, batch_size=20, n_iter=RBM_PASSES, random_state=SEED)
     visible = machine.fit(digits / 16).gibbs(digits / 16)
     for _ in range(GIBBS_STEPS - 2):
@@ -121,6 +127,8 @@ def _boltzmann_machine(digits: Floats, rng: np.random.Generator) -> Floats:
 
 def _factor_analysis(digits: Floats, names: NDArray[np.int64], rng: np.random.Generator) -> Floats:
     """Draws from one factor analysis per digit, as many as there are real ones, so the mix of digits tells nothing."""
+    from sklearn.decomposition import FactorAnalysis
+
     draws = []
     for name in range(10):
         own = digits[names == name]
