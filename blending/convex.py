@@ -4,6 +4,7 @@ A linear blend's log loss depends on each row's probability of the truth alone, 
 accuracy is a step function that a search overfits: it is minimised whatever the contest's metric.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,10 @@ from scipy.optimize import nnls
 
 CHUNK = 8192  # rows at a time, at most
 IN_CACHE = 262_144  # numbers: a megabyte of float32
-ENOUGH = 32_768  # rows that find the members that matter
+EXACT = 8192  # up to so many rows, all is computed in float64
+ENOUGH = 1024  # rows at least that find the members that matter
+RATIO = 16  # of rows to those in a sample of them
+RUN = 16  # rows side by side in a sample: a line of the processor's cache
 
 
 @dataclass(frozen=True)
@@ -27,10 +31,10 @@ def least_log_loss(t: np.ndarray, tolerance: float = 2e-6, start: np.ndarray | N
     """The weights of least mean -log(w @ t).
 
     Sequential quadratic programming (Kim et al., "A fast algorithm for maximum likelihood estimation of mixture
-    proportions using sequential quadratic programming", 2020). A sample of many rows finds the members that matter;
-    only they are weighted on all of them, until no other member asks to come in. A member's share is the mean of its
-    part in the blend; no member has a share above 1 at the optimum, and log(largest share) bounds the distance to it
-    (Lindsay, "The geometry of mixture likelihoods", Annals of Statistics 1983).
+    proportions using sequential quadratic programming", 2020). A sample of the rows, weighted in the same way, finds
+    the members that matter; only they are weighted on all rows, until no other member asks to come in. A member's
+    share is the mean of its part in the blend; no member has a share above 1 at the optimum, and log(largest share)
+    bounds the distance to it (Lindsay, "The geometry of mixture likelihoods", Annals of Statistics 1983).
 
     Args:
         t: (M, N) float32, the members' probabilities of the truth, above 0.
@@ -39,24 +43,36 @@ def least_log_loss(t: np.ndarray, tolerance: float = 2e-6, start: np.ndarray | N
         start: (M,) weights to begin with, such as the optimum of nearly the same rows.
     """
     members, n = t.shape
-    if n <= 2 * ENOUGH:
-        t = t.astype(np.float64)
-    if start is None:
-        # Rows in disorder: tables are often sorted by class.
-        some = t if n <= 2 * ENOUGH else t[:, np.sort(np.random.default_rng(0).choice(n, ENOUGH, replace=False))]
-        w = _minimise(some, np.full(members, 1 / members), tolerance)
-    else:
+    everyone = _Members(t, np.arange(members))
+    if start is not None:
         w = start.copy()
+    elif n <= 2 * ENOUGH:
+        w = np.full(members, 1 / members)
+    else:
+        some = _sample(n)
+        # The sample's own optimum is further than that from the optimum of all rows.
+        w = least_log_loss(t[:, some], max(tolerance, 1 / len(some))).values
     for _ in range(20):
-        share = _slopes(t, w).share
+        share = _slopes(everyone, w).share
         gap = _gap(share)
         if gap <= tolerance:
             break
         # Of all rows, but only the members that weigh something or should: few, so that exact curvature costs little.
         # While many still come and go, a rough answer will do.
-        working = (w > 0) | (share > 1)
-        w[working] = _minimise(t[working], w[working], max(tolerance / 2, gap / 100))
+        coming = (w == 0) & (share > 1)
+        if coming.any():
+            # With a little weight from the start: where a row has nearly no probability, no step can be long.
+            little = min(0.1, gap / 20)
+            w = (1 - little) * w + little * coming / coming.sum()
+        working = np.flatnonzero(w)
+        w[working] = _minimise(_Members(t, working), w[working], max(tolerance / 2, gap / 10))
     return Weights(w, gap)
+
+
+def _sample(n: int) -> np.ndarray:
+    """Some of n rows, in order: short runs from anywhere, as tables are often sorted by class."""
+    runs = np.random.default_rng(0).choice(n // RUN, max(ENOUGH, n // RATIO) // RUN, replace=False)
+    return (np.sort(runs)[:, None] * RUN + np.arange(RUN)).ravel()
 
 
 def least_squares(r: np.ndarray) -> Weights:
@@ -85,9 +101,37 @@ def gram_matrix(r: np.ndarray) -> np.ndarray:
     return gram / r.shape[1]
 
 
-def _minimise(t: np.ndarray, w: np.ndarray, tolerance: float) -> np.ndarray:
+@dataclass(frozen=True)
+class _Members:
+    """Those members of t (M, N) that `chosen` (K,) lists, taken a chunk of rows at a time.
+
+    No copy of all their rows: its memory would cost more time than its use, where the system must supply it anew.
+    """
+
+    t: np.ndarray
+    chosen: np.ndarray
+
+    @property
+    def rows(self) -> int:
+        return self.t.shape[1]
+
+    @property
+    def precision(self) -> type:
+        return np.float64 if self.rows <= EXACT else np.float32
+
+    def chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Rows, and the members' (K, rows): as many as stay in the processor's cache while they are used twice."""
+        size = max(1024, min(CHUNK, IN_CACHE // len(self.chosen)))
+        whole = len(self.chosen) == len(self.t)
+        for start in range(0, self.rows, size):
+            rows = slice(start, start + size)
+            part = self.t[:, rows] if whole else self.t[self.chosen, rows]
+            yield rows, part.astype(self.precision, copy=False)
+
+
+def _minimise(t: _Members, w: np.ndarray, tolerance: float) -> np.ndarray:
     """Minimise -mean log(w @ t) + sum(w) over w >= 0: its minimum has sum 1, so the simplex needs no constraint."""
-    noise = 2 * np.finfo(t.dtype).eps  # of a loss; smaller gains cannot be seen
+    noise = 2 * np.finfo(t.precision).eps  # of a loss; smaller gains cannot be seen
     here = _slopes(t, w)
     for _ in range(50):
         if _gap(here.share) <= tolerance:
@@ -120,34 +164,26 @@ class _Slopes:
     blend: np.ndarray
 
 
-def _slopes(t: np.ndarray, w: np.ndarray) -> _Slopes:
+def _slopes(t: _Members, w: np.ndarray) -> _Slopes:
     """One pass over t."""
-    m, n = t.shape
-    weights, blend = w.astype(t.dtype), np.empty(n, dtype=t.dtype)
-    loss, share = 0.0, np.zeros(m)
-    for rows in _chunks(m, n):
-        part = t[:, rows]
+    weights, blend = w.astype(t.precision), np.empty(t.rows, dtype=t.precision)
+    loss, share = 0.0, np.zeros(len(w))
+    for rows, part in t.chunks():
         blend[rows] = mixed = weights @ part
         if not mixed.all():
             return _Slopes(np.inf, share, blend)
-        loss -= np.log(mixed).sum(dtype=np.float64) / n
-        share += (part @ (1 / mixed)) / n
+        loss -= np.log(mixed).sum(dtype=np.float64) / t.rows
+        share += (part @ (1 / mixed)) / t.rows
     return _Slopes(loss, share, blend)
 
 
-def _curvature(t: np.ndarray, blend: np.ndarray) -> np.ndarray:
-    """The second derivatives of the loss, (M, M)."""
-    h = np.zeros((len(t), len(t)))
-    for rows in _chunks(*t.shape):
-        part = t[:, rows] / blend[rows]
-        h += part @ part.T
-    return h / t.shape[1]
-
-
-def _chunks(m: int, n: int) -> list[slice]:
-    """Rows at a time: of all members, as many as stay in the processor's cache while they are used twice."""
-    size = max(1024, min(CHUNK, IN_CACHE // m))
-    return [slice(start, start + size) for start in range(0, n, size)]
+def _curvature(t: _Members, blend: np.ndarray) -> np.ndarray:
+    """The second derivatives of the loss, (K, K)."""
+    h = np.zeros((len(t.chosen), len(t.chosen)))
+    for rows, part in t.chunks():
+        scaled = part * (1 / blend[rows])
+        h += scaled @ scaled.T
+    return h / t.rows
 
 
 def _quadratic_minimum(curvature: np.ndarray, share: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -1,17 +1,20 @@
 """Greedy selection with replacement (Caruana et al., "Ensemble selection from libraries of models", ICML 2004).
 
 Exact, but lazy: convexity bounds what each candidate could give from one pass over all of them, and only those whose
-bound beats the best seen so far are looked at, block by block, until they cannot win any more.
+bound beats the best seen so far are looked at. What makes such a bound loose is the few rows that are hard: they are
+always looked at, and only the others are bounded.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from blending.convex import CHUNK, gram_matrix
+from blending.convex import gram_matrix
 
-BLOCKS = 64  # at most: a candidate is given up between two of them
-GROUP = 8  # candidates looked at together
+HARD = 64  # one row of so many
+CHUNK = 16_384  # rows at a time, at most: longer sums in float32 would be rough
+GROUP = 65_536  # sums that are looked at together, of as many candidates
+AT_ONCE = 524_288  # sums whose logarithms are taken at a time: two megabytes
 
 
 @dataclass(frozen=True)
@@ -30,26 +33,31 @@ def greedy_log_loss(t: np.ndarray, steps: int = 25) -> Selection:
         t: (M, N) float32, the members' probabilities of the truth, above 0.
     """
     members, n = t.shape
-    size = max(CHUNK, -(-n // BLOCKS))
-    blocks = [slice(start, min(start + size, n)) for start in range(0, n, size)]
-    # Sums of logarithms by block, so that a candidate's are replaced one after the other: exact before, bounds behind.
-    gains = np.stack([_log_sums(t[:, block]) for block in blocks])
-    order = [int(np.argmax(gains.sum(axis=0)))]
-    losses = [float(-gains.sum(axis=0).max() / n)]
-    total = t[order[0]].copy()
+    total = np.zeros(n, dtype=np.float32)  # of the picks
+    sums = _log_sums(t, total)
+    pick = int(np.argmax(sums))
+    order, losses = [pick], [float(-sums[pick] / n)]
+    hard = np.sort(np.argpartition(t[pick], n // HARD)[: n // HARD])
+    t_hard, easy = t[:, hard], n - len(hard)
+    sums_hard = _log_sums(t_hard, total[hard])
+    slack = np.zeros(members)  # of each candidate's bound, when it was last looked at
     for k in range(1, steps if members > 1 else 1):
-        bounds = np.empty((len(blocks), members))
-        for b, block in enumerate(blocks):
-            share, width = np.zeros(members), block.stop - block.start
-            for start in range(block.start, block.stop, CHUNK):
-                rows = slice(start, min(start + CHUNK, block.stop))
-                share += t[:, rows] @ (1 / total[rows])
-            # log(s + t) = log(s) + log(1 + t/s), and the mean of a logarithm is at most that of the mean.
-            bounds[b] = _log_sums(total[None, block])[0] + width * np.log1p(share / width)
-        pick, best = _most(t, total, blocks, bounds)
-        order.append(pick)
-        losses.append(float(np.log(k + 1) - best / n))
         total += t[pick]
+        of_easy = sums[pick] - sums_hard[pick]
+        sums_hard = _log_sums(t_hard, total[hard])
+        # log(s + t) = log(s) + log(1 + t/s), and the mean of a logarithm is at most that of the mean.
+        bounds = sums_hard + of_easy + easy * np.log1p(_ratios(t, total, hard) / easy)
+        sums, best = np.full(members, -np.inf), -np.inf
+        likely = np.argsort(slack - bounds, kind="stable")
+        for group in np.split(likely, range(1, members, max(1, GROUP // n))):  # the likely best alone: it sets the mark
+            group = group[bounds[group] >= best]
+            if len(group):
+                sums[group] = _log_sums(t[group], total)
+                slack[group] = bounds[group] - sums[group]
+                best = max(best, sums[group].max())
+        pick = int(np.argmax(sums))  # the first of equals
+        order.append(pick)
+        losses.append(float(np.log(k + 1) - sums[pick] / n))
     return _best_prefix(order, losses, members)
 
 
@@ -73,32 +81,25 @@ def _best_prefix(order: list[int], losses: list[float], members: int) -> Selecti
     return Selection(tuple(order), tuple(losses), np.bincount(order[:picks], minlength=members) / picks)
 
 
-def _most(t: np.ndarray, total: np.ndarray, blocks: list[slice], bounds: np.ndarray) -> tuple[int, float]:
-    """The member of the largest sum of log(total + t[j]), the first of equals, and that sum."""
-    hope = bounds.sum(axis=0)
-    order = np.argsort(-hope, kind="stable")
-    pick, best = -1, -np.inf
-    for group in np.split(order, range(1, len(order), GROUP)):  # the most hopeful alone: it sets the mark
-        alive, reached = group, hope[group]
-        for b, block in enumerate(blocks):
-            able = reached >= best
-            alive, reached = alive[able], reached[able]
-            if len(alive) == 0:
-                break
-            reached += _log_sums(t[alive, block] + total[block]) - bounds[b, alive]
-        for j, sum_ in zip(alive, reached, strict=True):
-            if sum_ > best or (sum_ == best and j < pick):
-                pick, best = int(j), float(sum_)
-        if hope[group[-1]] < best:
-            break
-    return pick, best
+def _ratios(t: np.ndarray, total: np.ndarray, but: np.ndarray) -> np.ndarray:
+    """sum(t / total, axis=1) over all rows but those."""
+    inverse = 1 / total
+    inverse[but] = 0
+    ratios = np.zeros(len(t))
+    for start in range(0, t.shape[1], CHUNK):
+        ratios += t[:, start : start + CHUNK] @ inverse[start : start + CHUNK]
+    return ratios
 
 
-def _log_sums(x: np.ndarray) -> np.ndarray:
-    """sum(log(x), axis=1) of (M, N) positive numbers of at least 1e-15, by the logarithm of products of sixteen."""
-    m, n = x.shape
-    whole = n - n % 16
-    product = x[:, :whole].reshape(m, 16, -1)
-    product = product[:, :8] * product[:, 8:]  # of two: still within the range of float32
-    product = np.multiply.reduce(product, axis=1, dtype=np.float64)
-    return np.log(product).sum(axis=1) + np.log(x[:, whole:], dtype=np.float64).sum(axis=1)
+def _log_sums(t: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """sum(log(t + total), axis=1) of sums of at least 1e-15, by the logarithm of products of sixteen."""
+    m, n = t.shape
+    sums, size = np.zeros(m), max(1024, AT_ONCE // m // 16 * 16)
+    for start in range(0, n, size):
+        x = t[:, start : start + size] + total[start : start + size]
+        whole = x.shape[1] - x.shape[1] % 16
+        product = x[:, :whole].reshape(m, 16, -1)
+        product = product[:, :8] * product[:, 8:]  # of two: still within the range of float32
+        product = np.multiply.reduce(product, axis=1, dtype=np.float64)
+        sums += np.log(product).sum(axis=1) + np.log(x[:, whole:], dtype=np.float64).sum(axis=1)
+    return sums

@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from blending.convex import ENOUGH, least_log_loss, least_squares
+from blending.convex import least_log_loss, least_squares
 from blending.truth import Truth
 
 # Mean absolute difference of two members' reduced predictions below which one of them is redundant; of values, in
 # standard deviations of the truth.
 DUPLICATE = 1e-3
+ENOUGH = 32_768  # rows that tell which member is needed least
 
 
 def class_prior_loss(truth: Truth) -> float:

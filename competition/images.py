@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from competition.errors import DataError
 from competition.spec_parts import Pixels
 
 PLAIN = Pixels()
-Made = TypeVar("Made")
+Given, Made = TypeVar("Given"), TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,13 @@ def show_image(picture: Picture) -> np.ndarray:
     return image if image.shape[2] == 3 else with_channels(mean_plane(image), 3)
 
 
-def in_threads(function: Callable[[Picture], Made], pictures: Sequence[Picture]) -> Iterator[Made]:
-    """`function` of every picture, in order. A few results per thread wait in memory, and no more."""
+def in_threads(function: Callable[[Given], Made], items: Iterable[Given]) -> Iterator[Made]:
+    """`function` of every item, in order. A few results per thread wait in memory, and no more."""
     workers = (os.cpu_count() or 1) + 2  # some wait for the disk
     waiting = deque()
     with ThreadPoolExecutor(workers) as pool:
-        for picture in pictures:
-            waiting.append(pool.submit(function, picture))
+        for item in items:
+            waiting.append(pool.submit(function, item))
             if len(waiting) > 4 * workers:
                 yield waiting.popleft().result()
         while waiting:

@@ -11,6 +11,7 @@ over the image. Hence, against an ImageNet ResNet of the same cost:
 
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, create_classifier
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
@@ -26,6 +27,26 @@ class ConvNorm(nn.Sequential):
         self.conv = nn.Conv2d(in_chs, out_chs, kernel_size, stride, padding=kernel_size // 2, bias=False)
         self.bn = nn.BatchNorm2d(out_chs)
         self.act = nn.ReLU(inplace=True) if act else nn.Identity()
+
+
+class HighPass(nn.Module):
+    """An image's channels (B, C, H, W), then what a 3×3 binomial blur takes away from each of them: (B, 2C, H, W).
+
+    A network can learn such a filter; given it, it need not, and what it gains is in EXPERIMENTS.md.
+    """
+
+    GAIN = 3.0  # brings the differences of photographs to about the image's own range
+
+    def __init__(self, channels: int):
+        super().__init__()
+        blur = torch.tensor([0.25, 0.5, 0.25])
+        rest = -blur[:, None] * blur
+        rest[1, 1] += 1
+        # one filter, not an image less another: that would lose in bfloat16 what is left
+        self.register_buffer("rest", (self.GAIN * rest).expand(channels, 1, 3, 3).clone(), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([x, F.conv2d(F.pad(x, (1, 1, 1, 1), mode="reflect"), self.rest, groups=len(self.rest))], 1)
 
 
 class BasicBlock(nn.Module):
@@ -49,7 +70,10 @@ class BasicBlock(nn.Module):
 
 
 class TraceResNet(nn.Module):
-    """Stem at stride 2, then one stage of basic blocks per width; each stage after the first halves the resolution."""
+    """Stem at stride 2, then one stage of basic blocks per width; each stage after the first halves the resolution.
+
+    high_pass: show the stem the image's finest detail by itself, too.
+    """
 
     def __init__(
         self,
@@ -60,6 +84,7 @@ class TraceResNet(nn.Module):
         global_pool: str = "avg",
         widths: tuple[int, ...] = (32, 64, 128, 192),
         depths: tuple[int, ...] = (1, 1, 1, 1),
+        high_pass: bool = False,
     ):
         super().__init__()
         self.num_classes = num_classes
@@ -67,7 +92,8 @@ class TraceResNet(nn.Module):
         self.drop_rate = drop_rate
         self.num_features = widths[-1]
 
-        self.stem = ConvNorm(in_chans, widths[0], stride=2)
+        self.high_pass = HighPass(in_chans) if high_pass else nn.Identity()
+        self.stem = ConvNorm(2 * in_chans if high_pass else in_chans, widths[0], stride=2)
         # deeper blocks are dropped more often: the first ones hold the filters that all others need
         drop_paths = iter(torch.linspace(0, drop_path_rate, sum(depths)).tolist())
         self.stages = nn.Sequential()
@@ -104,7 +130,7 @@ class TraceResNet(nn.Module):
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
 
     def forward_features(self, x: torch.Tensor) -> torch.Tensor:
-        return self.stages(self.stem(x))
+        return self.stages(self.stem(self.high_pass(x)))
 
     def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         x = self.head_drop(self.global_pool(x))

@@ -24,15 +24,20 @@ STAT_THREADS, STAT_BLOCK = 16, 1000  # on a network disk each of a million files
 def decoded(pictures: Sequence[Picture], image: Image, folder: Path, name: str) -> np.ndarray:
     """All images as one read-only memory map (N, H, W, channels) uint8, RGB.
 
-    Decoded on first use into `folder`/<name>-<key>.npy. The key covers every file's path, size and modification time,
-    how its numbers become pixels, and the recipe's image settings: a change of any makes a new cache. Removing the
-    folder is always safe. The number of channels is that of the first image: stacks and arrays have their own.
-    One process decodes, and others that want the same images wait for it.
+    Decoded on first use into `folder`/<name>-<key>.npy. The key covers every file's content, how its numbers become
+    pixels, and the recipe's image settings: a change of any makes a new cache, and a copy of the same files finds the
+    old one. A <name>-<other key>.seen beside it says that files of these paths, sizes and modification times have been
+    read, so that they need not be again. Removing the folder is always safe. The number of channels is that of the
+    first image: stacks and arrays have their own. One process decodes, and others that want the same images wait.
 
     Raises DataError: an unreadable image, or images of different sizes where the recipe sets none.
     """
-    # Resolved, so that a link to a disk of each machine's own leads to a folder where there is none yet.
-    path = folder.resolve() / f"{name}-{_key(pictures, image)}.npy"
+    folder = folder.resolve()  # a link may lead to a disk of each machine's own, where there is no folder yet
+    files = list(dict.fromkeys(path for picture in pictures for path in picture.files))
+    seen = folder / f"{name}-{_key(pictures, image, _states(files))}.seen"
+    if (pixels := _open_seen(seen)) is not None:
+        return pixels
+    path = folder / f"{name}-{_key(pictures, image, _contents(files, name))}.npy"
     if (pixels := _open(path)) is None:
         with locked(path.with_name(f".{path.stem}.lock"), f"another process decodes the {name} images; waiting for it"):
             if (pixels := _open(path)) is None:
@@ -40,6 +45,8 @@ def decoded(pictures: Sequence[Picture], image: Image, folder: Path, name: str) 
                     print(f"{path} is damaged; decoding the images again", file=sys.stderr)
                 _build(pictures, image, path)
                 pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+    with atomic_open(seen) as file:
+        file.write(path.name)
     return pixels
 
 
@@ -50,30 +57,46 @@ def _open(path: Path) -> np.ndarray | None:
         return None
 
 
-def _key(pictures: Sequence[Picture], image: Image) -> str:
-    states = _states([str(path) for picture in pictures for path in picture.files])
+def _open_seen(seen: Path) -> np.ndarray | None:
+    return _open(seen.with_name(seen.read_text("utf-8", errors="replace"))) if seen.is_file() else None
+
+
+def _key(pictures: Sequence[Picture], image: Image, of_file: dict[Path, str]) -> str:
     digest = hashlib.sha256(image.model_dump_json().encode())
     settings = None
     for picture in pictures:
         if picture.pixels is not settings and picture.pixels != settings:
             settings = picture.pixels
             digest.update(f"{settings.model_dump_json()}\n".encode())
-        digest.update("\0".join([*(states[str(path)] for path in picture.files), f"{picture.index}\n"]).encode())
+        digest.update("\0".join([*(of_file[path] for path in picture.files), f"{picture.index}\n"]).encode())
     return digest.hexdigest()[:16]
 
 
-def _states(paths: list[str]) -> dict[str, str]:
-    """Each file's path, size and modification time. Thousands of images can be in one file."""
+def _states(files: list[Path]) -> dict[Path, str]:
+    """Each file's path, size and modification time."""
 
-    def state(path: str) -> str:
-        stat = os.stat(path)  # noqa: PTH116 - as strings: a Path for each takes twice as long
+    def state(path: Path) -> str:
+        stat = os.stat(path)  # noqa: PTH116 - Path.stat is slower
         return f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
 
-    files = list(dict.fromkeys(paths))
     blocks = [files[first : first + STAT_BLOCK] for first in range(0, len(files), STAT_BLOCK)]
     with ThreadPoolExecutor(STAT_THREADS) as pool:
         found = pool.map(lambda block: [state(path) for path in block], blocks)
         return dict(zip(files, chain.from_iterable(found), strict=True))
+
+
+def _contents(files: list[Path], name: str) -> dict[Path, str]:
+    """Each file's hash."""
+
+    def content(path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+    bar = tqdm(in_threads(content, files), total=len(files), desc=f"reading {name} images", disable=None, leave=False)
+    return dict(zip(files, bar, strict=True))
 
 
 def _build(pictures: Sequence[Picture], image: Image, path: Path) -> None:

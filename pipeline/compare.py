@@ -12,13 +12,19 @@ def main() -> None:
     parser.add_argument(
         "run", nargs="*", metavar="RUN", help="runs, by name or folder, or all of a sweep, by its name (default: all)"
     )
+    parser.add_argument(
+        "--base",
+        metavar="RUN",
+        help="what each change to this run's recipe is worth, on the folds that both have finished",
+    )
     args = parser.parse_args()
 
     from competition.files import atomic_open
+    from pipeline.ablation import changes, changes_table
     from pipeline.comparison import differences, grouped, read_record
     from pipeline.comparison_text import comparison_table, differences_table, settings_table
     from pipeline.pictures import draw_comparison
-    from pipeline.run import find_runs, list_runs
+    from pipeline.run import find_run, find_runs, list_runs
 
     contest = cli.contest_of(args)
     runs = find_runs(contest, args.run) if args.run else list_runs(contest)
@@ -27,10 +33,14 @@ def main() -> None:
 
     records = grouped([read_record(contest, run) for run in runs])
     print(comparison_table(records))
-    for best, others in differences(records):
-        print(f"\n{differences_table(best, others)}")
-    if settings := settings_table(records):
-        print(f"\nset differently (runs by their number above):\n{settings}")
+    if args.base:
+        base = read_record(contest, find_run(contest, args.base))
+        print(f"\n{changes_table(changes([*records, base], base), base)}")
+    else:
+        for best, others in differences(records):
+            print(f"\n{differences_table(best, others)}")
+        if settings := settings_table(records):
+            print(f"\nset differently (runs by their number above):\n{settings}")
     picture = contest.runs / "compare.png"
     with atomic_open(picture, "wb") as file:
         file.write(draw_comparison(contest.spec.title, records))

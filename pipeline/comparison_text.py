@@ -33,7 +33,8 @@ def comparison_table(records: list[Record]) -> str:
             lines += [_headline(headed, records)] if headed else []
         epochs, scores = str(record.run.recipe.schedule.epochs), record.scores
         if not record.finished:
-            reached = max((record.histories[k][-1]["epoch"] for k in record.open_folds), default=0)
+            nothing = record.run.recipe.schedule.epochs if record.results else 0
+            reached = max((record.histories[k][-1]["epoch"] for k in record.open_folds), default=nothing)
             epochs = f"{reached}/{epochs}"
         score = f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}" if record.finished else "–"
         loss = f"{record.loss:.4f}" if record.finished else "–"
@@ -71,7 +72,7 @@ def differences_table(best: Record, others: list[Difference]) -> str:
 
 def settings_table(records: list[Record]) -> str:
     """The keys in which the runs differ, one line each: the runs, by their numbers in the table, and their value."""
-    settings = [_settings(record.run) for record in records]
+    settings = [settings_of(record.run) for record in records]
     lines = []
     for key in dict.fromkeys(key for each in settings for key in each):
         values = [write_value(each[key]) if key in each else "–" for each in settings]
@@ -88,7 +89,8 @@ def settings_table(records: list[Record]) -> str:
     return "\n".join(f"{key:<{width}}{values}" for key, values in lines)
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def settings_of(run: Run) -> dict[str, Any]:
+    """A run's recipe and seed, by dotted keys."""
     recipe = run.recipe.model_dump(mode="json", exclude={"description"})
     flat = flatten({"recipe": run.recipe_name, "seed": run.seed} | recipe)
     return {key: value for key, value in flat.items() if value != {}}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from competition.errors import SpecError
 from competition.strict_yaml import Strict, build, parse_yaml, read_yaml
@@ -21,7 +21,16 @@ class Model(Strict):
 
     name: str
     pretrained: bool = False
-    args: dict[str, int | float | bool | str] = Field(default={})
+    args: dict[str, Any] = Field(default={})
+
+    @field_validator("args")
+    @classmethod
+    def _plain_values(cls, args: dict[str, Any]) -> dict[str, Any]:
+        for key, value in args.items():
+            if not isinstance(value, int | float | str):
+                hint = "; write a space after the colon" if ":" in key else ""
+                raise ValueError(f"{key!r} needs a number, true, false or text{hint}")
+        return args
 
 
 class Image(Strict):

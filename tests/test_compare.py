@@ -15,6 +15,7 @@ from competition.rows.tables import Rows, load_train
 from competition.spec_parts import MetricSpec
 from competition.strict_yaml import read_yaml
 from folds.store import Split, read_folds, write_folds
+from pipeline.ablation import changes, changes_table
 from pipeline.comparison import differences, ranked, read_record
 from pipeline.comparison_text import comparison_table, differences_table, settings_table
 from pipeline.pictures import COLOURS, draw_comparison
@@ -111,6 +112,26 @@ def test_an_unfinished_run_has_progress_and_no_score(six):
     draw_comparison("t", records)
 
 
+def test_changes_are_paired_by_seed_and_fold_in_unfinished_runs_too(six):
+    for seed, scores in enumerate([[0.5, 0.6], [0.7]]):
+        forge(six, f"base-{seed}", scores, seed=seed)
+    for seed, scores in enumerate([[0.6, 0.5, 0.9], [0.9, 0.9], [0.9]]):  # the base has neither these folds nor seed 2
+        forge(six, f"small-{seed}", scores, seed=seed, batch_size=4)
+    forge(six, "ema", [0.6], ema=0.9)
+    forge(six, "fresh", [], ema=0.8)
+    records = records_of(six[0])
+    found = changes(records, next(record for record in records if record.run.name == "base-1"))
+    assert [change.settings for change in found] == [{}, {"ema": 0.9}, {"batch_size": 4}]
+    base, ema, small = found
+    assert sorted(base.scores) == [0.5, 0.6, 0.7] and not len(base.gains) and list(ema.gains) == pytest.approx([0.1])
+    assert sorted(small.gains) == pytest.approx([-0.1, 0.1, 0.2])
+    lines = changes_table(found, records[0]).splitlines()
+    row = ["3", "0.6667", "1.0000", "+0.0667", "-0.1000", "…", "+0.2000", "batch_size:", "4"]
+    assert lines[-1].split() == row
+    with pytest.raises(DataError, match="fresh has no finished fold"):
+        changes(records, next(record for record in records if record.run.name == "fresh"))
+
+
 def test_runs_of_another_split_are_compared_among_themselves(six):
     contest, rows, _ = six
     forge(six, "a", [0.5, 0.5, 0.5])
@@ -150,6 +171,7 @@ def test_the_command_prints_and_draws_the_runs_it_is_given(six, tmp_path):
     forge(six, "a", [0.9, 0.8, 0.7])
     forge(six, "b", [0.8, 0.8, 0.6])
     forge(six, "c", [0.1, 0.1, 0.1])
+    assert "against b, on the folds and seeds" in compare(six[0], tmp_path, "a", "--base", "b")
     said = compare(six[0], tmp_path, "a", "b")
     assert "−=−" in said and " c " not in said
     picture = cv2.imread(str(six[0].runs / "compare.png"), cv2.IMREAD_COLOR_RGB)

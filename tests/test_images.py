@@ -1,6 +1,7 @@
 """Every format is written by other programs than the one that reads it, under a name that says nothing."""
 
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -334,6 +335,29 @@ def test_the_cache_follows_every_setting(picture, tmp_path):
     assert len(list(folder.glob("*.npy"))) == 5
     path.write_bytes(numpy(images[:, :, :, 1:]))
     assert cached().shape == (2, 20, 29, 12)
+
+
+def test_the_cache_is_of_contents_and_unchanged_files_are_not_read_again(picture, tmp_path):
+    folder, first, second = tmp_path / "cache", numpy(COLOUR), numpy(255 - COLOUR)
+
+    def cached(name: str) -> tuple[bool, int]:
+        """Whether the images are those of `first`, and how many caches there are."""
+        pixels = decoded([Picture((tmp_path / name,))], config.Image(), folder, "train")
+        return bool((pixels[0] == COLOUR).all()), len(list(folder.glob("*.npy")))
+
+    path = picture(first, "a").path
+    assert cached("a") == (True, 1)
+    picture(first, "copy")
+    os.utime(path, (1, 1))
+    assert cached("copy") == cached("a") == (True, 1)
+    path.write_bytes(second)
+    os.utime(path, (1, 1))  # the same size and time: taken for the same
+    assert cached("a") == (True, 1)
+    os.utime(path)
+    assert cached("a") == (False, 2)
+    for seen in folder.glob("*.seen"):
+        seen.write_bytes(b"\xff")
+    assert cached("copy") == (True, 2)
 
 
 def test_images_that_do_not_fit_together_are_named(picture, tmp_path):

@@ -7,6 +7,7 @@ from timm.data import resolve_model_data_config
 
 from competition.errors import SpecError
 from competition.spec import Rules
+from models.residual import HighPass
 from pipeline.config import Model
 from pipeline.network import check_rules, create_network, our_networks
 
@@ -56,6 +57,17 @@ def test_the_starting_point_has_the_layers_it_is_known_for():
     assert (network.hidden.in_features, network.hidden.out_features) == (256 * 6 * 6, 128)
     assert network.drop.p == 0.5
     assert create_network(Model(name="plain_cnn_256"), 5, (100, 100, 3))[0].hidden.out_features == 256
+
+
+def test_the_high_pass_keeps_the_image_and_adds_its_finest_detail():
+    checks = (-1.0) ** (torch.arange(8)[:, None] + torch.arange(8))  # the blur leaves nothing of them
+    images = torch.stack([torch.full((8, 8), 1.7), checks, torch.arange(64.0).reshape(8, 8)])[None]
+    x = HighPass(3)(images)
+    torch.testing.assert_close(x[:, :3], images)
+    torch.testing.assert_close(x[0, 3:5], HighPass.GAIN * torch.stack([torch.zeros(8, 8), checks]), atol=1e-5, rtol=0)
+    assert (x[0, 5, 1:-1, 1:-1].abs() < 1e-4).all()  # a slope is its own blur
+    network, _ = create_network(Model(name="trace_resnet_s", args={"high_pass": True}), 5, (20, 20, 3))
+    assert network.stem.conv.in_channels == 6 and network(torch.randn(2, 3, 20, 20)).shape == (2, 5)
 
 
 def test_rules_of_the_contest_are_kept():
