@@ -50,7 +50,7 @@ def least_log_loss(t: np.ndarray, tolerance: float = 2e-6, start: np.ndarray | N
     if start is not None:
         w = start.copy()
     elif n <= 2 * ENOUGH:
-        w = np.full(members, 1 / members)
+        w = _minimise(everyone, np.full(members, 1 / members), tolerance)
     else:
         some = _sample(n)
         # The sample's own optimum is further than that from the optimum of all rows.
