@@ -13,6 +13,7 @@ from scipy.optimize import nnls
 
 CHUNK = 8192  # rows at a time, at most
 IN_CACHE = 262_144  # numbers: a megabyte of float32
+COPIED = 1_000_000  # numbers, at most: more are taken from where they are
 EXACT = 8192  # up to so many rows, all is computed in float64
 ENOUGH = 1024  # rows at least that find the members that matter
 RATIO = 16  # of rows to those in a sample of them
@@ -43,11 +44,13 @@ def least_log_loss(t: np.ndarray, tolerance: float = 2e-6, start: np.ndarray | N
         start: (M,) weights to begin with, such as the optimum of nearly the same rows.
     """
     members, n = t.shape
-    everyone = _Members(t, np.arange(members))
+    if n <= EXACT:
+        t = t.astype(np.float64)
+    everyone = _Members(t)
     if start is not None:
         w = start.copy()
     elif n <= 2 * ENOUGH:
-        w = np.full(members, 1 / members)
+        w = _minimise(everyone, np.full(members, 1 / members), tolerance)
     else:
         some = _sample(n)
         # The sample's own optimum is further than that from the optimum of all rows.
@@ -65,7 +68,8 @@ def least_log_loss(t: np.ndarray, tolerance: float = 2e-6, start: np.ndarray | N
             little = min(0.1, gap / 20)
             w = (1 - little) * w + little * coming / coming.sum()
         working = np.flatnonzero(w)
-        w[working] = _minimise(_Members(t, working), w[working], max(tolerance / 2, gap / 10))
+        few = _Members(t[working]) if len(working) * n <= COPIED else _Members(t, working)
+        w[working] = _minimise(few, w[working], max(tolerance / 2, gap / 10))
     return Weights(w, gap)
 
 
@@ -103,40 +107,30 @@ def gram_matrix(r: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Members:
-    """Those members of t (M, N) that `chosen` (K,) lists, taken a chunk of rows at a time.
+    """Those members of t (M, N) that `chosen` (K,) lists, or all, taken a chunk of rows at a time.
 
-    No copy of all their rows: its memory would cost more time than its use, where the system must supply it anew.
+    A copy of all rows of the chosen would cost more time than its use, where the system must supply the memory anew.
     """
 
     t: np.ndarray
-    chosen: np.ndarray
-
-    @property
-    def rows(self) -> int:
-        return self.t.shape[1]
-
-    @property
-    def precision(self) -> type:
-        return np.float64 if self.rows <= EXACT else np.float32
+    chosen: np.ndarray | None = None
 
     def chunks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Rows, and the members' (K, rows): as many as stay in the processor's cache while they are used twice."""
-        size = max(1024, min(CHUNK, IN_CACHE // len(self.chosen)))
-        whole = len(self.chosen) == len(self.t)
-        for start in range(0, self.rows, size):
+        size = max(1024, min(CHUNK, IN_CACHE // len(self.t if self.chosen is None else self.chosen)))
+        for start in range(0, self.t.shape[1], size):
             rows = slice(start, start + size)
-            part = self.t[:, rows] if whole else self.t[self.chosen, rows]
-            yield rows, part.astype(self.precision, copy=False)
+            yield rows, self.t[:, rows] if self.chosen is None else self.t[self.chosen, rows]
 
 
 def _minimise(t: _Members, w: np.ndarray, tolerance: float) -> np.ndarray:
     """Minimise -mean log(w @ t) + sum(w) over w >= 0: its minimum has sum 1, so the simplex needs no constraint."""
-    noise = 2 * np.finfo(t.precision).eps  # of a loss; smaller gains cannot be seen
+    noise = 2 * np.finfo(t.t.dtype).eps  # of a loss; smaller gains cannot be seen
     here = _slopes(t, w)
     for _ in range(50):
         if _gap(here.share) <= tolerance:
             break
-        step = _quadratic_minimum(_curvature(t, here.blend), here.share, w) - w
+        step = _quadratic_minimum(_curvature(t, here.blend, len(w)), here.share, w) - w
         slope = (1 - here.share) @ step
         for length in (1.0, *(0.9 * 0.5**k for k in range(20))):
             moved = w + length * step
@@ -166,24 +160,25 @@ class _Slopes:
 
 def _slopes(t: _Members, w: np.ndarray) -> _Slopes:
     """One pass over t."""
-    weights, blend = w.astype(t.precision), np.empty(t.rows, dtype=t.precision)
+    n, dtype = t.t.shape[1], t.t.dtype
+    weights, blend = w.astype(dtype), np.empty(n, dtype=dtype)
     loss, share = 0.0, np.zeros(len(w))
     for rows, part in t.chunks():
         blend[rows] = mixed = weights @ part
         if not mixed.all():
             return _Slopes(np.inf, share, blend)
-        loss -= np.log(mixed).sum(dtype=np.float64) / t.rows
-        share += (part @ (1 / mixed)) / t.rows
+        loss -= np.log(mixed).sum(dtype=np.float64) / n
+        share += (part @ (1 / mixed)) / n
     return _Slopes(loss, share, blend)
 
 
-def _curvature(t: _Members, blend: np.ndarray) -> np.ndarray:
-    """The second derivatives of the loss, (K, K)."""
-    h = np.zeros((len(t.chosen), len(t.chosen)))
+def _curvature(t: _Members, blend: np.ndarray, m: int) -> np.ndarray:
+    """The second derivatives of the loss of m members, (M, M)."""
+    h = np.zeros((m, m))
     for rows, part in t.chunks():
         scaled = part * (1 / blend[rows])
         h += scaled @ scaled.T
-    return h / t.rows
+    return h / len(blend)
 
 
 def _quadratic_minimum(curvature: np.ndarray, share: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from blending.convex import gram_matrix
 
 HARD = 64  # one row of so many
 CHUNK = 16_384  # rows at a time, at most: longer sums in float32 would be rough
-GROUP = 65_536  # sums that are looked at together, of as many candidates
+GROUP = 65_536  # numbers that are looked at together, or none of them
 AT_ONCE = 524_288  # sums whose logarithms are taken at a time: two megabytes
 
 
@@ -35,29 +35,16 @@ def greedy_log_loss(t: np.ndarray, steps: int = 25) -> Selection:
     members, n = t.shape
     total = np.zeros(n, dtype=np.float32)  # of the picks
     sums = _log_sums(t, total)
-    pick = int(np.argmax(sums))
-    order, losses = [pick], [float(-sums[pick] / n)]
-    hard = np.sort(np.argpartition(t[pick], n // HARD)[: n // HARD])
-    t_hard, easy = t[:, hard], n - len(hard)
-    sums_hard = _log_sums(t_hard, total[hard])
-    slack = np.zeros(members)  # of each candidate's bound, when it was last looked at
-    for k in range(1, steps if members > 1 else 1):
-        total += t[pick]
-        of_easy = sums[pick] - sums_hard[pick]
-        sums_hard = _log_sums(t_hard, total[hard])
-        # log(s + t) = log(s) + log(1 + t/s), and the mean of a logarithm is at most that of the mean.
-        bounds = sums_hard + of_easy + easy * np.log1p(_ratios(t, total, hard) / easy)
-        sums, best = np.full(members, -np.inf), -np.inf
-        likely = np.argsort(slack - bounds, kind="stable")
-        for group in np.split(likely, range(1, members, max(1, GROUP // n))):  # the likely best alone: it sets the mark
-            group = group[bounds[group] >= best]
-            if len(group):
-                sums[group] = _log_sums(t[group], total)
-                slack[group] = bounds[group] - sums[group]
-                best = max(best, sums[group].max())
+    lazy = _Lazy(t, int(np.argmax(sums))) if t.size > GROUP else None
+    order: list[int] = []
+    losses: list[float] = []
+    for k in range(1, (steps if members > 1 else 1) + 1):
         pick = int(np.argmax(sums))  # the first of equals
         order.append(pick)
-        losses.append(float(np.log(k + 1) - sums[pick] / n))
+        losses.append(float(np.log(k) - sums[pick] / n))
+        total += t[pick]
+        if k < steps:
+            sums = lazy.log_sums(total, sums[pick]) if lazy else _log_sums(t, total)
     return _best_prefix(order, losses, members)
 
 
@@ -81,14 +68,40 @@ def _best_prefix(order: list[int], losses: list[float], members: int) -> Selecti
     return Selection(tuple(order), tuple(losses), np.bincount(order[:picks], minlength=members) / picks)
 
 
-def _ratios(t: np.ndarray, total: np.ndarray, but: np.ndarray) -> np.ndarray:
-    """sum(t / total, axis=1) over all rows but those."""
-    inverse = 1 / total
-    inverse[but] = 0
-    ratios = np.zeros(len(t))
-    for start in range(0, t.shape[1], CHUNK):
-        ratios += t[:, start : start + CHUNK] @ inverse[start : start + CHUNK]
-    return ratios
+class _Lazy:
+    """Looks only at candidates that can be the best.
+
+    t: (M, N). first: the member whose least probabilities mark the hard rows.
+    """
+
+    def __init__(self, t: np.ndarray, first: int) -> None:
+        hard = t.shape[1] // HARD
+        self.t, self.hard = t, np.sort(np.argpartition(t[first], hard)[:hard])
+        self.t_hard, self.easy = t[:, self.hard], t.shape[1] - hard
+        self.slack = np.zeros(len(t))  # of each candidate's bound, when it was last looked at
+
+    def log_sums(self, total: np.ndarray, log_sum: float) -> np.ndarray:
+        """(M,): sum(log(t + total), axis=1) of all that can be the greatest, -inf of others. log_sum: that of total."""
+        bounds = self._bounds(total, log_sum)
+        likely = np.argsort(self.slack - bounds, kind="stable")
+        sums, best = np.full(len(bounds), -np.inf), -np.inf
+        # The likely best alone: it sets the mark.
+        for group in np.split(likely, range(1, len(likely), max(1, GROUP // len(total)))):
+            group = group[bounds[group] >= best]
+            if len(group):
+                sums[group] = _log_sums(self.t[group], total)
+                self.slack[group] = bounds[group] - sums[group]
+                best = max(best, sums[group].max())
+        return sums
+
+    def _bounds(self, total: np.ndarray, log_sum: float) -> np.ndarray:
+        """log(s + t) = log(s) + log(1 + t/s), and the mean of a logarithm is at most that of the mean."""
+        inverse, ratios = 1 / total, np.zeros(len(self.t))
+        inverse[self.hard] = 0
+        for start in range(0, len(total), CHUNK):
+            ratios += self.t[:, start : start + CHUNK] @ inverse[start : start + CHUNK]
+        log_sum_easy = log_sum - np.log(total[self.hard], dtype=np.float64).sum()
+        return _log_sums(self.t_hard, total[self.hard]) + log_sum_easy + self.easy * np.log1p(ratios / self.easy)
 
 
 def _log_sums(t: np.ndarray, total: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from metric_support import metric
 from scipy.optimize import minimize
 
-from blending import convex
+from blending import convex, greedy
 from blending.analysis import error_correlation, gain_curve, leave_one_out
 from blending.convex import least_log_loss, least_squares
 from blending.decisions import DECISIONS, Decision, decisions_for, first_decision, fit_decision
@@ -124,16 +124,19 @@ def test_impossible_rows_and_a_perfect_member_are_survived():
 
 @quick
 @given(seeds)
-def test_lazy_greedy_picks_what_trying_everyone_picks(seed):
+def test_greedy_lazy_or_not_picks_what_trying_everyone_picks(seed):
     t = reduced(*predictions(seed, 8, 400))
     total, losses = np.zeros(t.shape[1]), []
     for k in range(25):
         tries = [-np.log((total + row) / (k + 1)).mean() for row in t.astype(np.float64)]
         total += t[int(np.argmin(tries))]
         losses.append(min(tries))
-    selection = greedy_log_loss(t)
-    np.testing.assert_allclose(selection.losses, losses, atol=1e-6)
-    assert mean_loss(t, selection.values) == pytest.approx(min(losses), abs=1e-6)
+    for group in (t.size, 800):  # all that are looked at together, and two members at a time
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(greedy, "GROUP", group)
+            selection = greedy_log_loss(t)
+        np.testing.assert_allclose(selection.losses, losses, atol=1e-6)
+        assert mean_loss(t, selection.values) == pytest.approx(min(losses), abs=1e-6)
 
 
 @quick
