@@ -15,9 +15,9 @@ from pipeline.comparison_text import settings_of
 class Change:
     """Runs that differ in their seeds alone.
 
-    settings: where they differ from the base, by key; None where a key is missing. scores, losses: (n,) of their
-    finished folds, those of all seeds one after the other. gains: (n,) how much better each score is than the base's of
-    the same fold and seed; none for the base itself.
+    settings: where they differ from the base, by key; None where a key is missing. scores, losses: (n,) of the folds
+    that the base has finished too, those of all seeds one after the other. gains: (n,) how much better each score is
+    than the base's of the same fold and seed; none for the base itself.
     """
 
     settings: dict[str, Any]
@@ -30,8 +30,10 @@ def changes(records: list[Record], base: Record) -> list[Change]:
     """The base, with its other seeds if it has any; then every other recipe that can be compared, the best first.
 
     Discarded runs and those of other splits do not take part, nor do folds that the base has not finished with the same
-    seed. Raises DataError: the base has finished no fold.
+    seed. Raises DataError: the base was discarded by its sweep, or has finished no fold.
     """
+    if base.discarded:
+        raise DataError(f"{base.run.folder}: {base.discarded.place}, so nothing can be compared with it")
     if not base.results:
         raise DataError(f"{base.run.folder} has no finished fold yet, so nothing can be compared with it")
     groups: dict[str, list[Record]] = {}

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from competition.errors import DataError
-from competition.files import atomic_open
+from competition.files import atomic_open, sha256_of
 from competition.images import Picture, in_threads, read_image
 from competition.locks import locked
 from pipeline.config import Image
@@ -45,7 +46,8 @@ def decoded(pictures: Sequence[Picture], image: Image, folder: Path, name: str) 
                     print(f"{path} is damaged; decoding the images again", file=sys.stderr)
                 _build(pictures, image, path)
                 pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    with atomic_open(seen) as file:
+    # A note to save time: a full disk, or one that may only be read, must not stop who has the images.
+    with suppress(OSError), atomic_open(seen) as file:
         file.write(path.name)
     return pixels
 
@@ -86,12 +88,11 @@ def _states(files: list[Path]) -> dict[Path, str]:
 
 
 def _contents(files: list[Path], name: str) -> dict[Path, str]:
-    """Each file's hash."""
+    """Each file's SHA-256. Raises DataError where it cannot be read."""
 
     def content(path: Path) -> str:
         try:
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256_of(path)
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 

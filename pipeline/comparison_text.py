@@ -33,8 +33,8 @@ def comparison_table(records: list[Record]) -> str:
             lines += [_headline(headed, records)] if headed else []
         epochs, scores = str(record.run.recipe.schedule.epochs), record.scores
         if not record.finished:
-            nothing = record.run.recipe.schedule.epochs if record.results else 0
-            reached = max((record.histories[k][-1]["epoch"] for k in record.open_folds), default=nothing)
+            between = record.run.recipe.schedule.epochs if record.results else 0  # no fold is open
+            reached = max((record.histories[k][-1]["epoch"] for k in record.open_folds), default=between)
             epochs = f"{reached}/{epochs}"
         score = f"{scores.mean():.4f} ± {scores.std(ddof=1):.4f}" if record.finished else "–"
         loss = f"{record.loss:.4f}" if record.finished else "–"

@@ -18,6 +18,7 @@ from folds.store import Split, read_folds, write_folds
 from pipeline.ablation import changes, changes_table
 from pipeline.comparison import differences, ranked, read_record
 from pipeline.comparison_text import comparison_table, differences_table, settings_table
+from pipeline.discarded import Discarded, write_discarded
 from pipeline.pictures import COLOURS, draw_comparison
 from pipeline.run import Run, create_run, list_runs
 from tests.commands import Command, finish
@@ -130,6 +131,10 @@ def test_changes_are_paired_by_seed_and_fold_in_unfinished_runs_too(six):
     assert lines[-1].split() == row
     with pytest.raises(DataError, match="fresh has no finished fold"):
         changes(records, next(record for record in records if record.run.name == "fresh"))
+    gone = {"sweep": "s", "rung": 1, "epoch": 2, "epochs": 4, "metric": "accuracy", "score": 0.25, "needed": 0.5}
+    write_discarded(six[0].runs / "base-1", Discarded(**gone, when=""))
+    with pytest.raises(DataError, match="base-1: discarded at epoch 2/4 of fold 0"):
+        changes(records, next(record for record in records_of(six[0]) if record.run.name == "base-1"))
 
 
 def test_runs_of_another_split_are_compared_among_themselves(six):

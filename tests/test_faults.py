@@ -201,6 +201,7 @@ def whole_blob(stage: Stage) -> Response:
 
 
 _dropped("before_the_answer", 0, -1)
+_dropped("at_the_first_byte", 0, 0)
 _dropped("after_one_byte", 0, 1)
 _dropped("in_the_middle", 0.5, 0)
 _dropped("before_the_last_byte", 1, -1)
@@ -296,7 +297,10 @@ def _hostile(name: str) -> None:
     CASES["hostile_" + re.sub(r"\W+", "_", name)] = played
 
 
-for _name in ("zip: parent", "zip: bomb", "zip in a zip: parent", "tar.gz: symbolic link", "7z: parent"):
+for _name in (
+    *("zip: parent", "zip: link", "zip: duplicate", "zip: encrypted", "zip: bomb"),
+    *("zip in a zip: parent", "tar.gz: symbolic link", "7z: parent"),
+):
     _hostile(_name)  # test_archive.py has them all
 
 
