@@ -131,7 +131,7 @@ def test_greedy_lazy_or_not_picks_what_trying_everyone_picks(seed):
         tries = [-np.log((total + row) / (k + 1)).mean() for row in t.astype(np.float64)]
         total += t[int(np.argmin(tries))]
         losses.append(min(tries))
-    for group in (t.size, 800):  # all that are looked at together, and two members at a time
+    for group in (t.size, 800, 399):  # all looked at together; two at a time; one at a time, with old bounds
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(greedy, "GROUP", group)
             selection = greedy_log_loss(t)
