@@ -152,9 +152,9 @@ def _halve(
         print(f"{sweep.name}: rung {rung + 1} of {len(sweep.halving.after)}, {len(entering)} points", flush=True)
         tasks = [task for each in entering if each.discarded is None for task in each.tasks(job, shared, rung)]
         failures = launch(tasks) if tasks else []
-        if not all(failure.task.fold.diverged.is_file() for failure in failures):
+        if not all(failure.task.fold.failed.is_file() for failure in failures):
             return failures
-        reasons = {each.task.run.name: each.task.fold.diverged.read_text(encoding="utf-8").strip() for each in failures}
+        reasons = {each.task.run.name: each.task.fold.failed.read_text(encoding="utf-8").strip() for each in failures}
         results = [_result(each, rung, metric.name, reasons) for each in entering]
         kept = survivors([each.score for each in results], sweep.halving.keep, metric)
         _discard(sweep.name, rung, metric, results, kept)

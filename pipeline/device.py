@@ -97,6 +97,13 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch raised it for want of memory. Only CUDA has a class for that."""
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("can't allocate memory", "out of memory", "ALLOC_FAILED")
+    )
+
+
 def describe(device: torch.device) -> dict[str, Any]:
     """What training would find here, after one product of matrices that proves it; raises whatever that raises.
 

@@ -20,7 +20,7 @@ from folds.store import Split
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
 from pipeline.checkpoint import save_weights
-from pipeline.device import augmentation_workers, machine_name, peak_memory
+from pipeline.device import augmentation_workers, machine_name, out_of_memory, peak_memory
 from pipeline.group import ALONE, LOOK_EVERY, Group
 from pipeline.learner import Learner, create_learner
 from pipeline.mixing import seed_everything
@@ -74,15 +74,24 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
         until: the epoch after which to stop; training goes on there another time.
 
     Raises:
-        DataError: the loss stopped being a number; the last good checkpoint stays.
+        DataError: the loss stopped being a number, or the memory does not suffice; the last good checkpoint stays.
         Terminated: asked to end by SIGTERM; the step was finished and a checkpoint written.
     """
+    fold.failed.unlink(missing_ok=True)
+    try:
+        _train_fold(task, fold, folds, tracker, until)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise _too_large(task, fold, error) from error
+
+
+def _train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, until: int | None) -> None:
     recipe, seed, metric = task.run.recipe, (task.run.seed, fold.number), task.metric
     held_out, family, group = task.split.fold == fold.number, task.target.family, task.group
     labels, epochs = task.rows.labels[held_out], recipe.schedule.epochs
     values = task.rows.labels[~held_out] if family == "values" else None
 
-    fold.diverged.unlink(missing_ok=True)
     seed_everything(task.device, *seed)
     learner = create_learner(recipe, len(task.classes), task.pixels.shape[1:], task.device, values)
     if learner.resume(fold, task.device):
@@ -212,25 +221,38 @@ def _train_epoch(
 
 
 def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batch: int, what: str) -> DataError:
-    """The error of a loss or network that holds no numbers, seen after step `batch` of `epoch` (counted from 1).
-
-    It is left in the fold's folder too: a sweep tells it from an error that is no fault of the recipe.
-    """
+    """The error of a loss or network that holds no numbers, seen after step `batch` of `epoch` (counted from 1)."""
     recipe, step = task.run.recipe, (epoch - 1) * batches.per_epoch + batch
     lr = learning_rate(step, batches.per_epoch, recipe.schedule, recipe.optimizer.lr)
     ids = ", ".join(task.rows.ids[task.rows.row_of[batches.rows_of(epoch - 1, batch)]][:8])
     clip = "" if recipe.optimizer.clip_norm else "optimizer.clip_norm=1, or "
-    kept = "the last good checkpoint stays" if fold.checkpoint.is_file() else "nothing was saved before it"
     reason = (
         f"the {what} is not a number any more in epoch {epoch}, step {batch + 1} of {batches.per_epoch}, at learning "
         f"rate {lr:.2e}"
     )
-    with atomic_open(fold.diverged) as file:
-        file.write(reason + "\n")
-    return DataError(
-        f"{fold.folder}: {reason}, on the images {ids}, …; {kept}. Look at these images; what helps most often is "
-        f"--set {clip}optimizer.lr={recipe.optimizer.lr / 3:.0e}, with --name for a new run"
+    return _failure(
+        fold,
+        f"{reason}, on the images {ids}, …",
+        f"Look at these images; what helps most often is --set {clip}optimizer.lr={recipe.optimizer.lr / 3:.0e}",
     )
+
+
+def _too_large(task: Task, fold: Fold, error: RuntimeError) -> DataError:
+    recipe, memory = task.run.recipe, "the memory of the GPU" if task.device.type == "cuda" else "the memory"
+    images, parts = recipe.batch_size // recipe.accumulate, 2 * recipe.accumulate
+    return _failure(
+        fold,
+        f"{memory} does not suffice for {images} images at a time ({str(error).splitlines()[0]})",
+        f"If no other program takes it, --set accumulate={parts} makes the same update with half as many",
+    )
+
+
+def _failure(fold: Fold, reason: str, fix: str) -> DataError:
+    """The error of a recipe that cannot be trained. Its reason stays in the fold's folder, for a sweep to go on."""
+    with atomic_open(fold.failed) as file:
+        file.write(reason + "\n")
+    kept = "the last good checkpoint stays" if fold.checkpoint.is_file() else "nothing was saved before it"
+    return DataError(f"{fold.folder}: {reason}; {kept}. {fix}, with --name for a new run")
 
 
 def _predict(task: Task, learner: Learner, rows: np.ndarray) -> np.ndarray | Sparse | None:

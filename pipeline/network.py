@@ -4,6 +4,7 @@ import difflib
 
 import timm
 import torch
+from timm.models import PretrainedCfg, get_pretrained_cfg
 from torch import nn
 
 import models
@@ -44,7 +45,7 @@ def check_network(recipe: Recipe, num_classes: int, shape: tuple[int, int, int])
         shape: (height, width, channels) of the images.
     """
     create_network(recipe.model, num_classes, shape)
-    if recipe.progressive is not None and timm.get_pretrained_cfg_value(recipe.model.name, "fixed_input_size"):
+    if recipe.progressive is not None and _needs(recipe.model).fixed_input_size:
         raise SpecError(f"progressive: {recipe.model.name} is built for one image size")
 
 
@@ -59,8 +60,8 @@ def create_network(
 
     Raises SpecError when the network does not take one of model.args.
     """
-    args, (*size, channels) = dict(model.args), shape
-    if timm.get_pretrained_cfg_value(model.name, "fixed_input_size"):
+    args, needs, (*size, channels) = dict(model.args), _needs(model), shape
+    if needs.fixed_input_size:
         args["img_size"] = tuple(size)
     try:
         network = timm.create_model(
@@ -68,10 +69,15 @@ def create_network(
         )
     except TypeError as error:
         raise SpecError(f"model.args: {model.name} does not take them: {error}") from error
-    mean, std = network.default_cfg["mean"], network.default_cfg["std"]
+    mean, std = needs.mean, needs.std
     if channels != len(mean):
         mean, std = ((sum(each) / len(each),) * channels for each in (mean, std))
     return (Standardised(network, num_classes) if family == "values" else network), Normalise(mean, std)
+
+
+def _needs(model: Model) -> PretrainedCfg:
+    """What timm knows of a network's inputs; of one registered without that, what is usual."""
+    return get_pretrained_cfg(model.name) or PretrainedCfg()
 
 
 class Standardised(nn.Module):

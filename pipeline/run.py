@@ -63,9 +63,9 @@ class Fold:
         return (self.folder / "DONE").is_file()
 
     @property
-    def diverged(self) -> Path:
-        """There when the last attempt to train the fold ended because its loss was not a number any more."""
-        return self.folder / "DIVERGED"
+    def failed(self) -> Path:
+        """There, with the reason, when the last attempt to train the fold ended through its own recipe's fault."""
+        return self.folder / "FAILED"
 
     def result(self) -> dict[str, Any]:
         """What DONE says: score, loss, epochs, seconds, images_per_second, machine. Raises DataError if unfinished."""

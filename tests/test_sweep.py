@@ -14,9 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from timm.models import register_model
 
 from competition.contest import Contest
 from competition.errors import DataError, SpecError
@@ -25,6 +28,7 @@ from competition.rows.tables import load_train
 from competition.strict_yaml import parse_yaml, read_yaml, write_value
 from folds.store import write_folds
 from launch.halving import halve, survivors
+from launch.here import train_here
 from launch.job import Job, prepare
 from launch.plan import plan_runs
 from launch.sweep import LONGEST, is_sweep, point_labels
@@ -238,7 +242,7 @@ class Trainer:
             task.fold.folder.mkdir(parents=True, exist_ok=True)
             if lr in self.failing:
                 if self.failing[lr]:
-                    task.fold.diverged.write_text("no number any more\n")
+                    task.fold.failed.write_text("no number any more\n")
                 failures.append(Failure(task, 2, "reason"))
                 continue
             for epoch in range(len(task.fold.history()) + 1, (task.until or 4) + 1):
@@ -339,6 +343,36 @@ def test_a_point_that_diverges_is_discarded_and_the_others_go_on(contest):
     assert names_of(left) == ["7-s0"] and not failures
     mark = told(contest)["some-lr=8.0-s0/DISCARDED"]
     assert mark["score"] is None and mark["reason"] == "no number any more" and mark["rung"] == 1
+
+
+@register_model
+def hungry_cnn(**kwargs: object) -> torch.nn.Module:
+    """A network that wants a petabyte for a step."""
+    network = timm.create_model("plain_cnn_128", **kwargs)
+    network.register_forward_pre_hook(lambda *_: torch.empty(2**50))
+    return network
+
+
+def test_a_point_too_large_for_the_memory_is_discarded_and_the_fix_is_named(contest):
+    said = []
+
+    def launch(tasks: list[FoldTask]) -> list[Failure]:
+        for task in tasks:
+            try:
+                train_here(job, [task], "disabled")
+            except DataError as error:
+                said.append(str(error))
+                return [Failure(task, 2, "")]
+        return []
+
+    text = "recipe: small.yaml\npoints: [{schedule.epochs: 1}, {schedule.epochs: 1, model.name: hungry_cnn}]\n"
+    job = job_of(contest, text + "halving: {keep: 0.9, after: [1.0]}\n")
+    left, failures = halve(job, (), launch)
+    assert names_of(left) == ["some-epochs=1-s0"] and not failures
+    assert re.search(
+        r"fold0: the memory does not suffice for 8 images .*nothing was saved.* --set accumulate=2 ", said[0]
+    )
+    assert "can't allocate memory" in told(contest)["some-epochs=1,name=hungry_cnn-s0/DISCARDED"]["reason"]
 
 
 def test_where_all_diverge_nothing_is_left_and_the_failures_are_told(contest):
