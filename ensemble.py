@@ -48,7 +48,10 @@ def main() -> None:
     rows = load_train(contest)
     split = read_folds(contest, rows)
     if args.run:
-        runs = [find_run(contest, name) for name in dict.fromkeys(args.run)]
+        runs = list({run.folder.resolve(): run for run in (find_run(contest, name) for name in args.run)}.values())
+        for run in runs:
+            if run.folder.resolve().parent != contest.runs.resolve():
+                raise DataError(f"{run.folder} is not in {contest.runs}: the runs of an ensemble lie side by side")
     else:
         runs = []
         for run in list_runs(contest):

@@ -57,6 +57,8 @@ def main() -> None:
         parser.error("--address is for --launcher ray")
     if args.stop_after is not None and args.stop_after < 1:
         parser.error("--stop-after is an epoch, from 1 on")
+    if min(args.seed) < 0:
+        parser.error("--seed is 0 or more")
     if args.gpus_per_fold < 1 or (args.max_restarts is not None and args.gpus_per_fold == 1):
         parser.error("--gpus-per-fold is 1 or more, and --max-restarts for 2 or more")
 

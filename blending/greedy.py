@@ -38,7 +38,8 @@ def greedy_log_loss(t: np.ndarray, steps: int = 25) -> Selection:
     lazy = _Lazy(t, int(np.argmax(sums))) if t.size > GROUP else None
     order: list[int] = []
     losses: list[float] = []
-    for k in range(1, (steps if members > 1 else 1) + 1):
+    steps = steps if members > 1 else 1
+    for k in range(1, steps + 1):
         pick = int(np.argmax(sums))  # the first of equals
         order.append(pick)
         losses.append(float(np.log(k) - sums[pick] / n))
@@ -121,7 +122,7 @@ class _Lazy:
 def _log_sums(t: np.ndarray, total: np.ndarray) -> np.ndarray:
     """sum(log(t + total), axis=1) of sums of at least 1e-15, by the logarithm of products of sixteen."""
     m, n = t.shape
-    sums, columns = np.zeros(m), min(n, AT_ONCE)
+    sums, columns = np.zeros(m), max(1, min(n, AT_ONCE))
     rows = AT_ONCE // columns
     for start in range(0, n, columns):
         for top in range(0, m, rows):

@@ -5,9 +5,9 @@ import numpy as np
 from blending.convex import least_log_loss, least_squares
 from blending.truth import Truth
 
-# Mean absolute difference of two members' reduced predictions below which one of them is redundant; of values, in
-# standard deviations of the truth.
-DUPLICATE = 1e-3
+# Mean absolute difference of two members' reduced predictions below which one of them is redundant: of the better
+# one's own distance from the truth, and of all; of values, in standard deviations of the truth.
+DUPLICATE_OF_ERROR, DUPLICATE = 1e-2, 1e-3
 ENOUGH = 32_768  # rows that tell which member is needed least
 
 
@@ -30,12 +30,16 @@ def useless(reduced: np.ndarray, truth: Truth) -> list[int]:
 
 def duplicates(reduced: np.ndarray, truth: Truth) -> dict[int, int]:
     """Members that say almost the same as a better one, each with that one. `reduced`: (M, N, K)."""
-    some, near = _sample(reduced), DUPLICATE * (truth.y.std() if truth.kind == "values" else 1)
+    some = _sample(reduced)
+    if truth.kind == "values":
+        near = np.full(len(some), DUPLICATE * truth.y.std())
+    else:  # with thousands of rare labels, the worst of members is close to all the rest
+        near = np.minimum(DUPLICATE, [DUPLICATE_OF_ERROR * (1 - t).mean() for t in some])
     order = np.argsort([truth.reduced_losses(t).mean() for t in reduced], kind="stable")
     kept: list[int] = []
     found = {}
     for j in order:
-        twin = next((k for k in kept if np.abs(some[j] - some[k]).mean() < near), None)
+        twin = next((k for k in kept if np.abs(some[j] - some[k]).mean() < near[k]), None)
         if twin is None:
             kept.append(int(j))
         else:

@@ -131,6 +131,12 @@ class Sparse:
         return Sparse(moved, self.base)
 
 
+def distance(a: Sparse, b: Sparse) -> float:
+    """The greatest difference of two probabilities of the same row and class, of all that either keeps."""
+    pairs = ((a.entries(), b), (b.entries(), a))
+    return max(float(np.abs(p - other[rows, classes]).max(initial=0)) for (rows, classes, p), other in pairs)
+
+
 def kept(classes: np.ndarray, p: np.ndarray, n: int) -> Sparse:
     """Distributions over n classes of which some are known.
 

@@ -93,6 +93,8 @@ def fold_task(
     arguments += ["--name", run.name, "--fold", str(number), *shared]
     if planned.overrides:
         arguments += ["--set", *planned.overrides]
+    if until is not None and until >= run.recipe.schedule.epochs:
+        until = None  # to its end: with the last epoch, DONE is still to come
     if until is not None:
         arguments += ["--stop-after", str(until)]
     return FoldTask(run, run.folds[number], tuple(arguments), until)

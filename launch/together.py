@@ -33,7 +33,7 @@ def check_together(recipe: Recipe, processes: int) -> None:
     if recipe.batch_size % processes:
         raise SpecError(f"--gpus-per-fold {processes}: batch_size {recipe.batch_size} has no {processes} equal shares")
     share = recipe.batch_size // processes
-    if (recipe.mix.mixup or recipe.mix.cutmix) and share % 2:
+    if recipe.mix.on and share % 2:
         raise SpecError(f"--gpus-per-fold {processes}: images are mixed in pairs, and {share} per process are odd")
     if share % recipe.accumulate:
         raise SpecError(f"--gpus-per-fold {processes}: {share} images per process have no {recipe.accumulate} parts")

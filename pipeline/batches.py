@@ -23,6 +23,7 @@ class TrainingBatches(Dataset):
         rows: the training images among them.
         seed: what the order and the augmentations are derived from.
         group: the processes that train together: each makes its own share of every batch.
+        paired: whether each share must have an even number of images.
     """
 
     def __init__(
@@ -34,9 +35,12 @@ class TrainingBatches(Dataset):
         batch_size: int,
         seed: tuple[int, ...],
         group: Group = ALONE,
+        paired: bool = False,
     ) -> None:
         self.pixels, self.labels, self.rows = pixels, labels, rows
-        self.augmentation, self.batch_size, self.seed = augmentation, min(batch_size, len(rows)), seed
+        self.augmentation, self.seed = augmentation, seed
+        fitting = len(rows) - len(rows) % (group.size * (2 if paired else 1))  # to be shared, and paired
+        self.batch_size = min(batch_size, fitting)
         # A last, smaller batch is left out: batch statistics of a few images do harm, and each epoch leaves out others.
         self.per_epoch = len(rows) // self.batch_size
         self._order: tuple[int, np.ndarray] = (-1, rows)

@@ -115,19 +115,24 @@ def _build(pictures: Sequence[Picture], image: Image, path: Path) -> None:
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(pictures), *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
             elif made.shape != shape:
-                raise _unequal(picture, made, pictures[0], shape)
+                raise _unequal(picture, made, pictures[0], shape, path)
             file.write(made.tobytes())
 
 
-def _unequal(picture: Picture, image: np.ndarray, first: Picture, shape: tuple[int, ...]) -> DataError:
+def _unequal(picture: Picture, image: np.ndarray, first: Picture, shape: tuple[int, ...], path: Path) -> DataError:
     if image.shape[2] != shape[2]:
         return DataError(
             f"{picture.name} has {image.shape[2]} planes, {first.name} has {shape[2]}: choose them with pixels.planes "
             f"in the spec"
         )
+    size = f"--set image.size=[{shape[0]},{shape[1]}]"
     return DataError(
         f"{picture.name} is {image.shape[0]}×{image.shape[1]}, {first.name} is {shape[0]}×{shape[1]}: "
-        f"set image.size in the recipe, for instance --set image.size=[{shape[0]},{shape[1]}]"
+        + (
+            f"set image.size in the recipe, for instance {size}"
+            if path.name.startswith("train-")
+            else f"the run must be trained with an image.size, for instance {size}, with --name for a new run"
+        )
     )
 
 

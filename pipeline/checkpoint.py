@@ -22,13 +22,16 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         file.write(buffer.getbuffer())
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state that `save_checkpoint` wrote, or None where there is none. Raises DataError for a damaged file."""
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state that `save_checkpoint` wrote, on the CPU, or None where there is none.
+
+    Raises DataError for a damaged file, and OSError for one that cannot be read.
+    """
     if not path.is_file():
         return None
     try:
-        return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        return torch.load(path, map_location="cpu", weights_only=True)  # a full GPU is no damaged file
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise DataError(
             f"{path}: not a whole checkpoint ({error}). Delete it to train this fold from the start."
         ) from error

@@ -50,6 +50,10 @@ class Mix(Strict):
     cutmix: Annotated[float, Field(ge=0)] = 0.0
     probability: Share = 1.0
 
+    @property
+    def on(self) -> bool:
+        return bool(self.mixup or self.cutmix)
+
 
 class Progressive(Strict):
     """Smaller images at first: from `start` times the full side, growing until `until` of the epochs have passed.
@@ -153,7 +157,7 @@ class Recipe(Strict):
         for entry in self.augment:
             if len(entry) != 1:
                 raise ValueError(f"augment: each entry holds one transform, found {list(entry)}")
-        if (self.mix.mixup or self.mix.cutmix) and self.batch_size % 2:
+        if self.mix.on and self.batch_size % 2:
             raise ValueError(f"mix: images are mixed in pairs, so batch_size must be even, not {self.batch_size}")
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate: {self.accumulate} equal parts of batch_size {self.batch_size} are not whole")

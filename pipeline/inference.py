@@ -50,4 +50,5 @@ def predict_rows(contest: Contest, run: Run, part: str, rows: Rows) -> Predictio
     rate = len(pixels) / (time.monotonic() - clock)
     probabilities = predictions_of_rows(p, rows.row_of, contest.spec.views, target)
     print(f"{run.name}: {len(pixels)} {part} images, {len(networks)} folds, {rate:.0f} images/s")
-    return Predictions(rows.ids, classes, probabilities, run.folds_sha256, rows.labels, target.family)
+    made_by = (run.folds_sha256, rows.labels, target.family, run.trained_sha256)
+    return Predictions(rows.ids, classes, probabilities, *made_by)

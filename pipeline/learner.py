@@ -56,14 +56,15 @@ class Learner:
         state |= {"epoch": self.epoch, "batch": self.batch, "losses": self.losses[: self.batch].clone()}
         save_checkpoint(fold.checkpoint, state | {"seconds": self.seconds, "best": self.best})
 
-    def resume(self, fold: Fold, device: torch.device) -> bool:
+    def resume(self, fold: Fold) -> bool:
         """Go on from the fold's checkpoint; False if it has none. Raises DataError when it is damaged."""
-        state = load_checkpoint(fold.checkpoint, device)
+        state = load_checkpoint(fold.checkpoint)
         if state is None:
             return False
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # none where another machine trained in another number format
+            self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
         self.epoch, self.batch, self.losses = state["epoch"], state["batch"], state["losses"]

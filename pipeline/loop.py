@@ -94,7 +94,7 @@ def _train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, 
 
     seed_everything(task.device, *seed)
     learner = create_learner(recipe, len(task.classes), task.pixels.shape[1:], task.device, values)
-    if learner.resume(fold, task.device):
+    if learner.resume(fold):
         print(f"fold {fold.number}  continues after epoch {learner.epoch}, step {learner.batch}")
     history = [row for row in fold.history() if row["epoch"] <= learner.epoch]
     group.wait()  # until all have read what the first one writes anew
@@ -104,7 +104,8 @@ def _train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, 
     augmentation = Augmentation(recipe.augment)
     image_labels = task.rows.labels[task.rows.row_of]
     training = task.images_of(~held_out)
-    batches = TrainingBatches(task.pixels, image_labels, training, augmentation, recipe.batch_size, seed, group)
+    drawn = (task.pixels, image_labels, training, augmentation, recipe.batch_size, seed)
+    batches = TrainingBatches(*drawn, group, recipe.mix.on)
     classes = len(task.classes)
     step = create_step(recipe, learner, image_labels[training], classes, batches.per_epoch, seed, family, group)
     stream = batches.stream(learner.epoch, learner.batch, epochs, augmentation_workers(task.device))

@@ -19,7 +19,7 @@ class BatchAugmentation:
     def __init__(self, recipe: Recipe, device: torch.device) -> None:
         mix = recipe.mix
         self.mixup = self.erasing = None
-        if mix.mixup or mix.cutmix:
+        if mix.on:
             self.mixup = Mixup(
                 mixup_alpha=mix.mixup,
                 cutmix_alpha=mix.cutmix,

@@ -12,6 +12,7 @@ from blending.rules import combine
 from blending.truth import kind_of
 from competition.contest import Contest
 from competition.rows.tables import load_test
+from competition.sparse import Sparse, distance
 from competition.spec import load_spec
 from competition.submissions.file import write_submission
 from pipeline.ensemble_folder import read_blend
@@ -50,7 +51,8 @@ def _comparison(packed: Path, result: Predictions, submission: Path) -> str:
     if set(result.ids) != set(expected.ids):
         return f"{n} test rows, other ones than at home: there is no packed answer to compare with"
     expected = expected.reordered(result.ids, result.classes, "the packed test.npz")
-    far = float(np.abs(result.probabilities - expected.probabilities).max())
+    both = (result.probabilities, expected.probabilities)
+    far = distance(*both) if isinstance(both[0], Sparse) else float(np.abs(both[0] - both[1]).max())
     same = submission.read_bytes() == (packed / "submission.csv").read_bytes()
     return (
         f"{n} test rows, the same as at home: predictions differ by {far:.1e} at most; "

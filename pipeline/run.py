@@ -2,6 +2,7 @@
 
 import fcntl
 import functools
+import hashlib
 import json
 import os
 import platform
@@ -153,6 +154,11 @@ class Run:
         drawn = self.mistakes.stat().st_mtime_ns
         return all((fold.folder / "DONE").stat().st_mtime_ns <= drawn for fold in self.folds)
 
+    @property
+    def trained_sha256(self) -> str:
+        """Hash of what the folds' DONE say, such as how long each took: another one once a fold is trained anew."""
+        return hashlib.sha256(b"".join((fold.folder / "DONE").read_bytes() for fold in self.folds)).hexdigest()
+
     def locked(self) -> AbstractContextManager[None]:
         """Hold what belongs to all folds together. Waits for another process that does."""
         return _locked(self.folder, None)
@@ -194,11 +200,19 @@ class Run:
         return concatenate(parts).reordered(rows.ids, classes, str(self.folder))
 
     def test(self, name: str, ids: Any, classes: tuple[str, ...]) -> Predictions:
-        """The predictions `name` ("test" or "holdout") of all folds together, in the order of `ids`."""
+        """The predictions `name` ("test" or "holdout") of all folds together, in the order of `ids`.
+
+        Raises DataError: no such file, or one made before a fold was trained anew.
+        """
         path = self.folder / f"{name}.npz"
         if not path.is_file():
             raise DataError(f"{path} does not exist. Predict first: python infer.py {self.folder}")
-        return load_predictions(path, self.folds_sha256).reordered(ids, classes, str(path))
+        predictions = load_predictions(path, self.folds_sha256)
+        if predictions.trained_sha256 not in ("", self.trained_sha256):
+            raise DataError(
+                f"{path} was made by other weights than the run has now. Predict again: python infer.py {self.folder}"
+            )
+        return predictions.reordered(ids, classes, str(path))
 
 
 @contextmanager
@@ -266,12 +280,9 @@ def create_run(
         stored = read_yaml(path)
         # Keys that recipes have got since then have their defaults.
         stored["recipe"] = build(Recipe, stored["recipe"], f"{path}: recipe").model_dump(mode="json")
-        before, now = flatten(stored), flatten(settings)
-        differing = [key for key in now if before.get(key) != now[key]]
-        if differing:
-            key = differing[0]
+        for key, before, now in _differences({key: stored.get(key) for key in settings}, settings):
             raise SpecError(
-                f"run {name!r} was started with another {key}: {before.get(key)!r}, now {now[key]!r}. "
+                f"run {name!r} was started with another {key}: {before!r}, now {now!r}. "
                 f"Give the new one another name (--name), or delete {folder}."
             )
     else:
@@ -331,6 +342,18 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return flat
+
+
+def _differences(before: Any, now: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Where two trees of settings differ: the key as --set takes it, and both values, None where there is none."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in now | before:
+            if (name in before) != (name in now):
+                yield f"{key}{name}", before.get(name), now.get(name)
+            else:
+                yield from _differences(before[name], now[name], f"{key}{name}.")
+    elif before != now:
+        yield key.removesuffix("."), before, now
 
 
 def _version(package: str) -> str | None:

@@ -12,6 +12,7 @@ A file (NumPy's npz, without pickle) holds
                     how many there are of each row
     labels          where they are known: (N,) int64 indices into classes (classes), (N, C) uint8 zeros and ones
                     (labels), (N, C) float32 (shares, values)
+    trained_sha256  string: of a mean of a run's folds, `Run.trained_sha256`; else, and in earlier versions, empty
 """
 
 import zipfile
@@ -41,6 +42,7 @@ class Predictions:
     folds_sha256: str
     labels: np.ndarray | None = None
     family: Family = "classes"
+    trained_sha256: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -107,6 +109,7 @@ class Predictions:
             "classes": np.asarray(self.classes, dtype=str),
             "folds_sha256": np.asarray(self.folds_sha256),
             "family": np.asarray(self.family),
+            "trained_sha256": np.asarray(self.trained_sha256),
         }
         if isinstance(self.probabilities, Sparse):
             rows, classes, values = self.probabilities.entries()
@@ -167,10 +170,11 @@ def load_predictions(path: Path, folds_sha256: str | None = None) -> Predictions
             str(arrays["folds_sha256"]),
             arrays.get("labels"),
             str(arrays.get("family", "classes")),
+            str(arrays.get("trained_sha256", "")),
         )
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a whole prediction file ({error}); delete it and make it again") from error
     if folds_sha256 is not None and predictions.folds_sha256 != folds_sha256:
         raise DataError(

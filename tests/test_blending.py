@@ -97,6 +97,15 @@ def test_a_member_twice_is_the_member_once_and_weight_zero_is_absence(seed):
     assert duplicates(np.concatenate([t, t[:1]])[:, :, None], truth) in ({4: 0}, {0: 4})
 
 
+def test_members_that_differ_in_rare_labels_alone_are_not_the_same():
+    rng = np.random.default_rng(0)
+    y = (rng.random((400, 3000)) < 1e-3).astype(np.uint8)
+    p = [np.where(y, rng.uniform(0.2, 0.9, y.shape), 1e-3 * rng.random(y.shape)).astype(np.float32) for _ in range(2)]
+    t = np.stack([Truth("labels", y).reduce(member) for member in (*p, p[0] + 1e-7)])
+    assert np.abs(t[0] - t[1]).mean() < 1e-3
+    assert duplicates(t, Truth("labels", y)) in ({2: 0}, {0: 2})
+
+
 @pytest.mark.parametrize("tails", [100, 1])  # with few degrees of freedom some rows are hopeless for nearly everyone
 def test_many_rows_take_the_sampled_path_to_the_same_optimum(monkeypatch, tails):
     rng = np.random.default_rng(tails)
@@ -137,6 +146,14 @@ def test_greedy_lazy_or_not_picks_what_trying_everyone_picks(seed):
             selection = greedy_log_loss(t)
         np.testing.assert_allclose(selection.losses, losses, atol=1e-6)
         assert mean_loss(t, selection.values) == pytest.approx(min(losses), abs=1e-6)
+
+
+@pytest.mark.parametrize("members, rows", [(1, greedy.GROUP + 1), (1100, 63)])
+def test_greedy_takes_a_single_member_and_few_rows(members, rows):
+    t = np.random.default_rng(0).uniform(0.1, 1, (members, rows)).astype(np.float32)
+    selection = greedy_log_loss(t)
+    assert mean_loss(t, selection.values) == pytest.approx(min(selection.losses), abs=1e-6)
+    assert selection.losses[0] == pytest.approx(-np.log(t).mean(axis=1).max(), abs=1e-6)
 
 
 @quick

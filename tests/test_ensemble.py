@@ -181,12 +181,16 @@ def test_what_is_written_is_the_blend_of_the_test_predictions(contest):
     ids = np.array([f"test{i:03}" for i in range(12)])
     parts = [pooled(np.random.default_rng(i).normal(size=(12, 3))).astype(np.float32) for i in range(2)]
     for run, part in zip(runs, parts, strict=True):
-        Predictions(ids, contest.spec.target.classes, part, split.sha256).save(run.folder / "test.npz")
+        made_by = {"folds_sha256": split.sha256, "trained_sha256": run.trained_sha256}
+        Predictions(ids, contest.spec.target.classes, part, **made_by).save(run.folder / "test.npz")
     folder = write_ensemble(contest, fitted, rows, split, "mine")
     record = json.loads((folder / "weights.json").read_text())
     assert sum(record["weights"].values()) == pytest.approx(1) and record["method"] == "convex"
     assert record["nested_score"] == fitted.honest.score
     assert record["gain"]["verdict"] == "no evidence that the ensemble is better"  # fewer than 300 rows
+    runs[0].folds[1].finish(runs[0].folds[1].result() | {"seconds": 61.0})
+    with pytest.raises(DataError, match=r"was made by other weights .* Predict again: python infer.py"):
+        write_ensemble(contest, fitted, rows, split, "mine")
     with np.load(folder / "test.npz") as archive:
         expected = sum(record["weights"][run.name] * part for run, part in zip(runs, parts, strict=True))
         np.testing.assert_allclose(archive["probabilities"], expected, atol=1e-6)
@@ -220,5 +224,7 @@ def test_the_command_says_what_is_wrong(contest, tmp_path):
     for options, message in wrong.items():
         assert message in said(*options.split())
     assert "{auto," + ",".join(METHODS) + "}" in said("--help", status=0)
-    shutil.rmtree(contest.runs / "b")
-    assert "python infer.py" in said()
+    outside = tmp_path / "elsewhere"
+    shutil.move(contest.runs / "b", outside)
+    assert "the runs of an ensemble lie side by side" in said("a", str(outside))
+    assert "python infer.py" in said("a", str(contest.runs / "a"))  # one run, given twice

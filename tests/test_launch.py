@@ -25,7 +25,9 @@ from competition.rows.tables import load_train
 from folds.split import assign_folds, strata_of
 from folds.store import read_folds, write_folds
 from launch.board import LOOKS, Board
+from launch.job import fold_task
 from launch.local import Place, places, visible_cards
+from launch.plan import PlannedRun
 from launch.standing import Standing
 from launch.supervise import report, supervise
 from launch.tasks import Failure, FoldTask
@@ -221,6 +223,12 @@ def task(tiny, tmp_path, monkeypatch) -> FoldTask:
     rows = load_train(contest)
     run = make_run(contest, rows, read_folds(contest, rows), "some", [], np.zeros(0), unfinished={0: [0.5, 0.625]})
     return FoldTask(run, run.folds[0], ())
+
+
+def test_stopping_after_the_last_epoch_is_training_to_the_end(tiny, task):
+    contest, planned = tiny.contest(), PlannedRun("some", task.run.recipe, "small", (), 0)
+    untils = [fold_task(contest, task.run, planned, 0, (), until).until for until in (3, 4, 5)]
+    assert untils == [3, None, None]
 
 
 def test_a_machine_taken_away_again_and_again_does_no_harm_while_checkpoints_come(task):

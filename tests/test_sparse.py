@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from competition.sparse import Sparse, greatest, kept, stacked, weighted_sum
+from competition.sparse import Sparse, distance, greatest, kept, stacked, weighted_sum
 
 
 def dense(p: Sparse) -> np.ndarray:
@@ -47,6 +47,8 @@ def test_it_answers_like_an_array(seed):
     np.testing.assert_allclose(dense(stacked([one, other])), np.vstack([dense(one), dense(other)]))
     order = rng.permutation(30)
     np.testing.assert_allclose(dense(one.with_columns(order)), dense(one)[:, order])
+    apart, either = np.abs(dense(one) - dense(other)), (one.excess.toarray() != 0) | (other.excess.toarray() != 0)
+    np.testing.assert_allclose(distance(one, other), apart[either].max(), atol=1e-6)
     np.testing.assert_allclose(dense(mean.trimmed(3)).sum(axis=1), 1, atol=1e-5)
     assert (np.diff(mean.trimmed(3).excess.indptr) <= 3).all() and mean.trimmed(30) is mean
 

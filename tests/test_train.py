@@ -17,17 +17,20 @@ import pandas as pd
 import pytest
 import torch
 
+from competition.errors import SpecError
 from competition.rows.tables import load_train
 from folds.split import assign_folds, strata_of
 from folds.store import read_folds, write_folds
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
 from pipeline.config import Schedule, load_recipe
+from pipeline.group import Group
+from pipeline.learner import Learner, create_learner
 from pipeline.optimizer import learning_rate
 from pipeline.run import Fold, open_run
 from pipeline.store import load_predictions
 from tests.commands import ROOT, Command, finish
-from tests.support import Tiny, make_contest
+from tests.support import Tiny, make_contest, make_run
 
 RECIPE = """
 model: {name: plain_cnn_128}
@@ -217,6 +220,7 @@ def test_a_second_process_on_the_same_fold_is_refused(tiny, tmp_path):
         (["--set", "augment=[{HorizontalFlop: {p: 0.5}}]"], "did you mean 'HorizontalFlip'?"),
         (["--set", "augment=[{HorizontalFlip: {probability: 0.5}}]"], "augment.HorizontalFlip"),
         (["--set", "schedule.epochs=4"], "started with another recipe.schedule.epochs: 3, now 4"),
+        (["--seed", "0", "-1"], "--seed is 0 or more"),
         (["--fold", "3"], "folds 0…2"),
         (["--name", "../x"], "--name"),
     ],
@@ -225,6 +229,33 @@ def test_a_wrong_setting_is_named_and_nothing_is_written(tiny, trained, argument
     before = sorted(trained.parent.rglob("*"))
     assert message in train(tiny, *arguments, status=2)
     assert sorted(trained.parent.rglob("*")) == before
+
+
+def test_settings_that_are_taken_away_are_other_settings(tmp_path):
+    contest = make_contest(tmp_path, n_train=6, n_test=3).contest()
+    rows = load_train(contest)
+    write_folds(contest, rows, np.arange(6) % 3)
+    split, less = read_folds(contest, rows), {"drop_rate": 0.2}
+    make_run(contest, rows, split, "some", [], np.zeros(0), progressive={"start": 0.5})
+    with pytest.raises(SpecError, match=r"another recipe.progressive: \{'start': 0.5.*, now None"):
+        make_run(contest, rows, split, "some", [], np.zeros(0))
+    make_run(contest, rows, split, "args", [], np.zeros(0), model={"name": "x", "args": less | {"drop_path_rate": 0.1}})
+    with pytest.raises(SpecError, match=r"another recipe.model.args.drop_path_rate: 0.1, now None"):
+        make_run(contest, rows, split, "args", [], np.zeros(0), model={"name": "x", "args": less})
+
+
+def test_training_goes_on_where_the_number_format_is_another(tmp_path):
+    def learner(precision: str) -> Learner:
+        recipe = load_recipe("trace-resnet", [f"precision={precision}"])
+        return create_learner(recipe, 3, (16, 16, 3), torch.device("cpu"))
+
+    for before, after in (("bfloat16", "float16"), ("float16", "float32")):
+        saved, fold = learner(before), Fold(0, tmp_path / before)
+        fold.folder.mkdir()
+        saved.save(fold)
+        resumed = learner(after)
+        assert resumed.resume(fold)
+        assert all(map(torch.equal, saved.network.parameters(), resumed.network.parameters()))
 
 
 def spoil_labels(data: Path, old: str, new: str) -> None:
@@ -326,6 +357,13 @@ def test_every_row_is_seen_once_an_epoch():
     )
     seen = [torch.cat([data[epoch, b][1] for b in range(4)]).tolist() for epoch in (0, 1)]
     assert sorted(seen[0]) == sorted(seen[1]) == list(range(4, 36)) and seen[0] != seen[1]
+
+
+@pytest.mark.parametrize("rows, group, paired, size", [(39, 1, False, 39), (39, 1, True, 38), (39, 4, True, 32)])
+def test_a_batch_of_fewer_rows_than_asked_for_can_still_be_shared_and_paired(rows, group, paired, size):
+    everything = (np.zeros((40, 8, 8, 3), np.uint8), np.arange(40), np.arange(rows), Augmentation([]), 64, (0,))
+    data = TrainingBatches(*everything, Group(0, group), paired)
+    assert data.batch_size == size and len(data[0, 0][1]) * group == size
 
 
 def test_transforms_draw_independently():
