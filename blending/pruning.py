@@ -5,8 +5,8 @@ import numpy as np
 from blending.convex import least_log_loss, least_squares
 from blending.truth import Truth
 
-# Mean absolute difference of two members' reduced predictions below which one of them is redundant: of the better
-# one's own distance from the truth, and of all; of values, in standard deviations of the truth.
+# Mean absolute difference of two members' reduced predictions below which one of them is redundant: a share of the
+# better one's mean distance from the truth, and at most so much; of values, in standard deviations of the truth.
 DUPLICATE_OF_ERROR, DUPLICATE = 1e-2, 1e-3
 ENOUGH = 32_768  # rows that tell which member is needed least
 
@@ -33,7 +33,7 @@ def duplicates(reduced: np.ndarray, truth: Truth) -> dict[int, int]:
     some = _sample(reduced)
     if truth.kind == "values":
         near = np.full(len(some), DUPLICATE * truth.y.std())
-    else:  # with thousands of rare labels, the worst of members is close to all the rest
+    else:  # a share, because where thousands of labels are rare, all members are close to each other
         near = np.minimum(DUPLICATE, [DUPLICATE_OF_ERROR * (1 - t).mean() for t in some])
     order = np.argsort([truth.reduced_losses(t).mean() for t in reduced], kind="stable")
     kept: list[int] = []
