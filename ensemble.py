@@ -62,7 +62,7 @@ def main() -> None:
             else:
                 runs.append(run)
     if not runs:
-        raise DataError(f"{contest.runs} holds no finished run. Train one: python train.py -c {contest.slug} -r RECIPE")
+        raise DataError(f"{contest.runs} holds no finished run. Train one: python train.py {contest.options} -r RECIPE")
 
     options = Options(args.method, args.max_members, args.pool_seeds)
     ensemble = fit_ensemble(contest, runs, rows, split, options)
@@ -79,7 +79,7 @@ def main() -> None:
     mode, reason = resolve_mode(args.wandb)
     print(reason)
     track_ensemble(mode, contest, ensemble, findings, charts, folder)
-    print(f"next: ./submit.sh -c {contest.slug}")
+    print(f"next: ./submit.sh {contest.options}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """python -m competition: list contests, draft a spec, check machine and data, download, submit, play Kaggle."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -167,8 +168,10 @@ def _fake(args: argparse.Namespace) -> None:
 
     archive, answers = fake(load_spec(args.contest), args.rows, args.out)
     print(f"{args.out}: {args.rows} rows to train on and {args.rows} to predict, all made up")
-    print(f"next: python -m folds -c {args.contest} --data {args.out} --runs {args.out}.runs")
-    print(f"Kaggle's part: python -m competition serve -c {args.contest} --zip {archive} --answers {answers}")
+    where = shlex.join(["--data", str(args.out), "--runs", f"{args.out}.runs"])
+    print(f"next: python -m folds -c {args.contest} {where}")
+    served = shlex.join(["--zip", str(archive), "--answers", str(answers)])
+    print(f"Kaggle's part: python -m competition serve -c {args.contest} {served}")
 
 
 def _serve(args: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """A contest on this machine: its spec and its two folders."""
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,16 @@ class Contest:
     @property
     def slug(self) -> str:
         return self.spec.slug
+
+    @property
+    def options(self) -> str:
+        """What opens it again, as a shell takes it: -c, and --data and --runs where they are not the usual folders."""
+        words = ["-c", self.name or self.slug]
+        if self.data != Path("data") / self.slug:
+            words += ["--data", str(self.data)]
+        if self.runs.parent != Path("runs"):
+            words += ["--runs", str(self.runs.parent)]
+        return shlex.join(words)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

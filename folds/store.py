@@ -40,7 +40,7 @@ def read_folds(contest: Contest, rows: Rows) -> Split:
     """
     path, spec = contest.folds_file, contest.spec
     if not path.is_file():
-        raise DataError(f"{path} does not exist. Write the split first: python -m folds -c {contest.slug}")
+        raise DataError(f"{path} does not exist. Write the split first: python -m folds {contest.options}")
     table = read_table(path, ["id", "fold"])
     position = pd.Index(read_ids(path, table, "id")).get_indexer(rows.ids)
     renew = (

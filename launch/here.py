@@ -55,7 +55,7 @@ def conclude(job: Job, run: Run, mode: str) -> None:
             track_summary(mode, job.contest, run, job.rows, job.split)
             # The picture comes last: with it, the summary is mirrored.
             print(f"worst mistakes: {write_mistakes(job.contest, run, job.rows, job.split)}")
-    print(f"next: python infer.py {run.folder}")
+    print(f"next: python infer.py {run.name} {job.contest.options}")
 
 
 def _run_name(task: FoldTask) -> str:

@@ -57,7 +57,11 @@ def prepare(contest: Contest, planned: list[PlannedRun]) -> Job:
             pixels[each.recipe.image] = decoded(rows.images, each.recipe.image, contest.runs / "cache", "train")
     for each in {plan.recipe.model_dump_json(): plan for plan in planned}.values():
         with each.checked():
-            check_network(each.recipe, len(contest.classes), pixels[each.recipe.image].shape[1:])
+            images = pixels[each.recipe.image]
+            check_network(each.recipe, len(contest.classes), images.shape[1:])
+            augmentation = Augmentation(each.recipe.augment)
+            augmentation.reseed(0)
+            augmentation(images[0])
     runs = [
         create_run(contest, p.name, p.recipe, p.recipe_name, p.seed, split, p.sweep and p.sweep.name) for p in planned
     ]

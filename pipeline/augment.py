@@ -21,6 +21,7 @@ class Augmentation:
 
     def __init__(self, entries: Sequence[dict[str, dict[str, Any]]]) -> None:
         """Args: entries: one {name: arguments} per transform, as in a recipe. Raises SpecError for an unknown one."""
+        self._names = ", ".join(name for entry in entries for name in entry)
         self._compose = A.Compose([_transform(name, args) for entry in entries for name, args in entry.items()])
 
     def reseed(self, *seed: int) -> None:
@@ -34,8 +35,21 @@ class Augmentation:
             transform.set_random_state(np.random.default_rng(int(state[0])), random.Random(int(state[1])))  # noqa: S311
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Transform one (H, W, C) uint8 image; the shape stays."""
-        return self._compose(image=image)["image"]
+        """Transform one (H, W, C) uint8 image into another one.
+
+        Raises SpecError when a transform cannot take it, or makes something else of it.
+        """
+        try:
+            made = self._compose(image=image)["image"]
+        except Exception as error:  # whatever its author let through
+            said = " ".join(str(error).split())
+            raise SpecError(f"augment ({self._names}): cannot take an image of shape {image.shape}: {said}") from error
+        if not isinstance(made, np.ndarray) or made.dtype != np.uint8 or made.shape[2:] != image.shape[2:]:
+            raise SpecError(
+                f"augment ({self._names}): an image of whole numbers 0…255 becomes {getattr(made, 'dtype', made)} of "
+                f"shape {tuple(made.shape)}. Leave out Normalize, ToFloat, ToTensorV2 and the like: the kit does that"
+            )
+        return made
 
 
 def _transform(name: str, args: dict[str, Any]) -> A.BasicTransform:

@@ -1,6 +1,8 @@
 """Training batches as pure functions of (seed, fold, epoch, batch): the same whichever worker makes them, and after a
 restart the same as without one."""
 
+import atexit
+import multiprocessing
 import signal
 from collections.abc import Iterator
 
@@ -9,6 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from competition.errors import KitError, SpecError
 from pipeline.augment import Augmentation
 from pipeline.group import ALONE, Group
 
@@ -53,8 +56,10 @@ class TrainingBatches(Dataset):
         epoch, batch = position
         rows = self.rows_of(epoch, batch)[self.share]
         self.augmentation.reseed(*self.seed, epoch, batch, *self.stream_of)
-        images = np.stack([self.augmentation(self.pixels[row]) for row in rows])
-        return torch.from_numpy(images), torch.from_numpy(self.labels[rows])
+        images = [self.augmentation(self.pixels[row]) for row in rows]
+        if len(shapes := {image.shape for image in images}) > 1:
+            raise SpecError(f"augment: images come out in different sizes, {shapes}: give what resizes them p: 1.0")
+        return torch.from_numpy(np.stack(images)), torch.from_numpy(self.labels[rows])
 
     def rows_of(self, epoch: int, batch: int) -> np.ndarray:
         """The rows (B,) that one batch is made of, over all processes."""
@@ -64,18 +69,34 @@ class TrainingBatches(Dataset):
 
     def stream(self, epoch: int, batch: int, epochs: int, workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """All batches from (epoch, batch) to the end of epoch `epochs` - 1, made ahead of time without a pause."""
+        if workers:
+            atexit.register(_end_workers)
         positions = [divmod(n, self.per_epoch) for n in range(epoch * self.per_epoch + batch, epochs * self.per_epoch)]
-        return iter(
-            DataLoader(
-                self,
-                sampler=positions,
-                batch_size=None,
-                num_workers=workers,
-                prefetch_factor=AHEAD if workers else None,
-                pin_memory=torch.cuda.is_available(),
-                worker_init_fn=_prepare_worker,
-            )
+        loader = DataLoader(
+            self,
+            sampler=positions,
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=AHEAD if workers else None,
+            pin_memory=torch.cuda.is_available(),
+            worker_init_fn=_prepare_worker,
         )
+        try:
+            yield from loader
+        except KitError as error:  # a worker's comes with its traceback: the last line is what it said
+            raise type(error)(str(error).strip().splitlines()[-1].removeprefix(f"{_name(error)}: ")) from error
+
+
+def _name(error: Exception) -> str:
+    return f"{type(error).__module__}.{type(error).__qualname__}"
+
+
+def _end_workers() -> None:
+    """At the end of the process. multiprocessing would send SIGTERM, which workers ignore, and wait for ever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's own handler would call it an error
+    for process in multiprocessing.active_children():
+        if process.daemon:
+            process.kill()
 
 
 def _prepare_worker(_worker: int) -> None:

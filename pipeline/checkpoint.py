@@ -49,4 +49,7 @@ def load_weights(path: Path, network: nn.Module) -> None:
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
-        raise DataError(f"{path}: not the weights of this run's network: {error}") from error
+        raise DataError(
+            f"{path}: not the whole weights of this run's network ({error}). Delete {path.parent / 'DONE'} and give "
+            f"the training command again: it makes them anew from last.pt"
+        ) from error

@@ -29,7 +29,7 @@ def main() -> None:
     contest = cli.contest_of(args)
     runs = find_runs(contest, args.run) if args.run else list_runs(contest)
     if not runs:
-        raise DataError(f"{contest.runs} holds no run. Train one: python train.py -c {contest.slug} -r RECIPE")
+        raise DataError(f"{contest.runs} holds no run. Train one: python train.py {contest.options} -r RECIPE")
 
     records = grouped([read_record(contest, run) for run in runs])
     print(comparison_table(records))

@@ -29,10 +29,11 @@ def write_ensemble(contest: Contest, ensemble: Ensemble, rows: Rows, split: Spli
     family, classes, folder = contest.spec.target.family, contest.classes, contest.ensembles / name
     test = load_test(contest)
     used = [run for j in ensemble.fitted.blend.used for run in ensemble.members[j].runs]
-    missing = [str(run.folder) for run in used if not (run.folder / "test.npz").is_file()]
+    missing = [run.name for run in used if not (run.folder / "test.npz").is_file()]
     if missing:
         raise DataError(
-            f"no test predictions yet of {', '.join(missing)}. Predict first: python infer.py {' '.join(missing)}"
+            f"no test predictions yet of {', '.join(missing)}. Predict first: python infer.py {' '.join(missing)} "
+            f"{contest.options}"
         )
     blend, kind = ensemble.fitted.blend, ensemble.library.truth.kind
     (probabilities,) = combine([blend], lambda j: ensemble.members[j].test(test.ids, classes), kind)

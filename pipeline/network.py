@@ -61,13 +61,15 @@ def create_network(
     Raises SpecError when the network does not take one of model.args.
     """
     args, needs, (*size, channels) = dict(model.args), _needs(model), shape
+    if ours := {"num_classes", "in_chans", "pretrained"} & set(args):
+        raise SpecError(f"model.args: {', '.join(sorted(ours))} follows from the contest, image.channels and the model")
     if needs.fixed_input_size:
         args["img_size"] = tuple(size)
     try:
         network = timm.create_model(
             model.name, pretrained=model.pretrained, num_classes=num_classes, in_chans=channels, **args
         )
-    except TypeError as error:
+    except (TypeError, ValueError, AssertionError) as error:
         raise SpecError(f"model.args: {model.name} does not take them: {error}") from error
     mean, std = needs.mean, needs.std
     if channels != len(mean):

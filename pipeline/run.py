@@ -10,7 +10,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -61,7 +61,10 @@ class Fold:
 
     @property
     def done(self) -> bool:
-        return (self.folder / "DONE").is_file()
+        """Whether DONE is there and whole: with one cut short by a copy, the fold is finished once more."""
+        with suppress(DataError):
+            return bool(self.result())
+        return False
 
     @property
     def failed(self) -> Path:
@@ -71,8 +74,8 @@ class Fold:
     def result(self) -> dict[str, Any]:
         """What DONE says: score, loss, epochs, seconds, images_per_second, machine. Raises DataError if unfinished."""
         try:
-            result = json.loads((self.folder / "DONE").read_text())
-        except (OSError, ValueError) as error:
+            result = dict(json.loads((self.folder / "DONE").read_text()))
+        except (OSError, ValueError, TypeError) as error:
             raise DataError(f"{self.folder} is not finished; run the training command again") from error
         # A run trained when classes were the only targets calls its loss by its name.
         return {"loss": result["log_loss"]} | result if "log_loss" in result else result
@@ -302,8 +305,11 @@ def open_run(folder: Path) -> Run:
     """Read a run from its folder. Raises SpecError or DataError when it is not one."""
     if not (folder / "config.yaml").is_file():
         raise DataError(f"{folder} is not a run: it has no config.yaml")
-    config = read_yaml(folder / "config.yaml")
-    recipe = build(Recipe, config["recipe"], f"{folder / 'config.yaml'}: recipe")
+    path = folder / "config.yaml"
+    config = read_yaml(path)
+    if missing := [key for key in (*KEYS, "recipe") if key not in config]:
+        raise DataError(f"{path}: {', '.join(missing)} is missing. Restore the file, or move {folder} away")
+    recipe = build(Recipe, config["recipe"], f"{path}: recipe")
     return Run(folder, recipe=recipe, sweep=config.get("sweep"), **{key: config[key] for key in KEYS})
 
 

@@ -53,7 +53,7 @@ def main() -> None:
                 print(f"left out: {error}")
         results.sort(key=lambda result: (result.is_ensemble, contest.metric.gain(result.oof, 0.0)))
     if not results:
-        raise DataError(f"{contest.runs} holds no finished run. Train one: python train.py -c {contest.slug} -r RECIPE")
+        raise DataError(f"{contest.runs} holds no finished run. Train one: python train.py {contest.options} -r RECIPE")
     print(results_table(contest, results, parts))
     print(LEGEND)
 

@@ -1,5 +1,6 @@
 import pytest
 
+from competition.contest import open_contest
 from competition.errors import SpecError
 from competition.spec import SPECS, Spec, list_specs, load_spec
 from competition.strict_yaml import build, parse_yaml, read_yaml
@@ -23,6 +24,12 @@ def test_shipped_specs_load_under_both_names():
     assert {"unibuc-deepfake", "deepfake-digits", "real-or-fake"} <= {spec.slug for spec in list_specs()}
     assert load_spec("deepfake-classification-unibuc") == load_spec("unibuc-deepfake")
     assert load_spec(str(SPECS / "unibuc-deepfake.yaml")).sha256 == load_spec("unibuc-deepfake").sha256
+
+
+def test_a_contest_tells_how_to_open_it_again(tmp_path):
+    assert open_contest("unibuc-deepfake").options == "-c unibuc-deepfake"
+    away = open_contest("unibuc-deepfake", f"{tmp_path}/my data", f"{tmp_path}/my runs").options
+    assert away == f"-c unibuc-deepfake --data '{tmp_path}/my data' --runs '{tmp_path}/my runs'"
 
 
 @pytest.mark.parametrize(

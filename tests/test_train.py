@@ -5,6 +5,7 @@ import io
 import json
 import os
 import platform
+import re
 import runpy
 import shutil
 import subprocess
@@ -17,12 +18,13 @@ import pandas as pd
 import pytest
 import torch
 
-from competition.errors import SpecError
+from competition.errors import DataError, SpecError
 from competition.rows.tables import load_train
 from folds.split import assign_folds, strata_of
 from folds.store import read_folds, write_folds
 from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
+from pipeline.checkpoint import load_weights
 from pipeline.config import Schedule, load_recipe
 from pipeline.group import Group
 from pipeline.learner import Learner, create_learner
@@ -220,6 +222,10 @@ def test_a_second_process_on_the_same_fold_is_refused(tiny, tmp_path):
         (["--set", "augment=[{HorizontalFlop: {p: 0.5}}]"], "did you mean 'HorizontalFlip'?"),
         (["--set", "augment=[{HorizontalFlip: {probability: 0.5}}]"], "augment.HorizontalFlip"),
         (["--set", "schedule.epochs=4"], "started with another recipe.schedule.epochs: 3, now 4"),
+        (["--set", "augment=[{RandomCrop: {height: 99, width: 99}}]"], "cannot take an image of shape (16, 16, 3)"),
+        (["--set", "augment=[{Normalize: {}}]"], "becomes float32 of shape (16, 16, 3). Leave out Normalize"),
+        (["--set", "model.args={drop_rate: 2}"], "plain_cnn_128 does not take them: dropout probability"),
+        (["--set", "model.args={num_classes: 2}"], "model.args: num_classes follows from the contest"),
         (["--seed", "0", "-1"], "--seed is 0 or more"),
         (["--fold", "3"], "folds 0…2"),
         (["--name", "../x"], "--name"),
@@ -229,6 +235,40 @@ def test_a_wrong_setting_is_named_and_nothing_is_written(tiny, trained, argument
     before = sorted(trained.parent.rglob("*"))
     assert message in train(tiny, *arguments, status=2)
     assert sorted(trained.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "transform, message",
+    [
+        ("{RandomCrop: {height: 99, width: 99, p: 0.1}}", "cannot take an image of shape (16, 16, 3)"),
+        ("{Resize: {height: 20, width: 20, p: 0.3}}", "images come out in different sizes"),
+    ],
+)
+def test_a_transform_that_fails_in_a_worker_ends_the_command_with_one_line(tiny, tmp_path, transform, message):
+    command = [sys.executable, "train.py", *training(tiny, "--set", f"augment=[{transform}]")]
+    shutil.copytree(tiny.contest().runs, tmp_path / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles"))
+    ended = subprocess.run(
+        [*command, *arguments_of(tiny, tmp_path)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 2 and re.search(rf"^error: augment.*{re.escape(message)}", ended.stderr, re.M)
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_fold_that_lost_a_file_is_finished_again(tiny, trained, tmp_path):
+    shutil.copytree(trained.parent, tmp_path / "tiny", ignore=shutil.ignore_patterns("ensembles"))
+    copied = open_run(tmp_path / "tiny" / trained.name)
+    weights = copied.folds[1].weights.read_bytes()
+    copied.folds[1].weights.write_bytes(weights[:-100])
+    with pytest.raises(DataError, match=r"not the whole weights .*Delete .*fold1/DONE and give the training command"):
+        load_weights(copied.folds[1].weights, torch.nn.Linear(1, 1))
+    (copied.folds[1].folder / "DONE").write_text("\n")
+    assert copied.unfinished == [1]
+    assert "fold 1  continues after epoch 3" in train(tiny, runs=tmp_path)
+    assert not copied.unfinished and copied.folds[1].weights.read_bytes() == weights
+    config = copied.folder / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0\n", ""))
+    with pytest.raises(DataError, match=r"config\.yaml: seed is missing"):
+        open_run(copied.folder)
 
 
 def test_settings_that_are_taken_away_are_other_settings(tmp_path):

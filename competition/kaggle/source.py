@@ -25,7 +25,8 @@ class Source:
 def source_of(file: Path) -> Source:
     """A file, with the scores of the ensemble in whose folder it lies. Raises SubmissionError, DataError."""
     if not file.is_file():
-        raise SubmissionError(f"{file} does not exist")
+        problem = "is a folder; give the CSV file in it" if file.is_dir() else "does not exist"
+        raise SubmissionError(f"{file} {problem}")
     weights = file.parent / "weights.json"
     if not weights.exists():
         return Source(file)

@@ -243,4 +243,7 @@ def _encoding(name: str) -> str:
 
 def _require(path: Path) -> None:
     if not path.is_file():
-        raise DataError(f"{path} does not exist. Download the data first: python -m competition download -c CONTEST")
+        raise DataError(
+            f"{path} does not exist. Download the data first: python -m competition download -c CONTEST; or say with "
+            f"--data where they are"
+        )
