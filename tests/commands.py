@@ -62,6 +62,7 @@ def finish(command: Command, status: int = 0) -> str:
 
 def _run(arguments: tuple[str, ...], output: Path, errors: Path, environment: dict[str, str]) -> None:
     multiprocessing.set_start_method(None, force=True)  # data loaders start their workers as they do everywhere
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)

@@ -3,7 +3,10 @@
 import os
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("kit", deadline=None)  # the machine may have other work
+settings.load_profile("kit")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
 # A file is one worker's, which makes what its tests share; whoever begins the longest last keeps the others waiting.
