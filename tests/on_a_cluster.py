@@ -28,7 +28,7 @@ from pipeline.store import load_predictions
 from tests.commands import ROOT, Command, finish
 from tests.support import Tiny, make_contest
 
-EPOCHS = 24
+EPOCHS = 48  # enough to be ended in the middle, on a quick machine too
 RECIPE = f"""
 model: {{name: plain_cnn_128}}
 augment: [{{HorizontalFlip: {{p: 0.5}}}}]
