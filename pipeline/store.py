@@ -174,7 +174,9 @@ def load_predictions(path: Path, folds_sha256: str | None = None) -> Predictions
         )
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except PermissionError:
+        raise  # nothing is wrong with the file
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a whole prediction file ({error}); delete it and make it again") from error
     if folds_sha256 is not None and predictions.folds_sha256 != folds_sha256:
         raise DataError(
