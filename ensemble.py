@@ -79,7 +79,7 @@ def main() -> None:
     mode, reason = resolve_mode(args.wandb)
     print(reason)
     track_ensemble(mode, contest, ensemble, findings, charts, folder)
-    print(f"next: ./submit.sh {contest.options}")
+    print(f"next: {contest.submit_command}")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ class Contest:
             words += ["--runs", str(self.runs.parent)]
         return shlex.join(words)
 
+    @property
+    def submit_command(self) -> str:
+        """What sends the newest ensemble."""
+        return f"{'python -m competition notebook' if self.spec.rules.notebook_only else './submit.sh'} {self.options}"
+
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The target's classes: declared by the spec, or discovered in the training table. Raises as `load_train`."""

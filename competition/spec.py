@@ -29,6 +29,10 @@ from competition.strict_yaml import Strict, build, read_yaml
 SPECS = Path(__file__).parent / "specs"
 
 
+# What nobody looks at before training is over: it can be mended while runs go on.
+LATER = {"title", "kaggle", "test", "medals", "rules"}
+
+
 class Spec(Strict):
     """A contest. `slug` is its name in this kit (and the file's), `kaggle` its name in kaggle.com/competitions/…"""
 
@@ -115,8 +119,8 @@ class Spec(Strict):
 
     @property
     def sha256(self) -> str:
-        """Hash of every setting that is not the default; files that differ in comments or order only have the same."""
-        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
+        """Hash of what runs depend on: every setting that is not the default, but those of LATER."""
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True, exclude=LATER).encode()).hexdigest()
 
     @property
     def rules_url(self) -> str:

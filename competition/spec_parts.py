@@ -305,3 +305,8 @@ class Rules(Strict):
 
     pretrained: bool = Field(description="may start from weights trained on other data")
     predefined: bool = Field(description="may use an architecture of a library; if not, only those in models/")
+    notebook_only: bool = Field(
+        default=False,
+        description="takes no files, but a notebook that Kaggle runs; the test set is then predicted in float32, "
+        "in which Kaggle's hardware and yours agree",
+    )

@@ -27,9 +27,10 @@ class Model(Strict):
     @classmethod
     def _plain_values(cls, args: dict[str, Any]) -> dict[str, Any]:
         for key, value in args.items():
-            if not isinstance(value, int | float | str):
+            values = value if isinstance(value, list) else [value]
+            if not all(isinstance(each, int | float | str) for each in values):
                 hint = "; write a space after the colon" if ":" in key else ""
-                raise ValueError(f"{key!r} needs a number, true, false or text{hint}")
+                raise ValueError(f"{key!r} needs a number, true, false or text, or a list of them{hint}")
         return args
 
 

@@ -34,6 +34,9 @@ def predict_rows(contest: Contest, run: Run, part: str, rows: Rows) -> Predictio
     """
     run.require_finished()
     classes, target, recipe, device = contest.classes, contest.spec.target, run.recipe, prepare_device()
+    if contest.spec.rules.notebook_only:
+        # The shorter formats have 8 or 11 bits, and which of them `auto` takes differs from here to Kaggle.
+        recipe = recipe.model_copy(update={"precision": "float32"})
     # TF32 has 10 bits of mantissa: a recipe's float32 would differ from GPU to GPU in the third digit.
     torch.backends.cudnn.allow_tf32 = False
     pixels = decoded(rows.images, recipe.image, contest.runs / "cache", part)

@@ -27,14 +27,17 @@ from competition.kaggle import score as score_module
 from competition.kaggle.ledger import read_ledger
 from competition.kaggle.notebook import submit_notebook
 from competition.kaggle.packing import pack
-from competition.rows.tables import load_train
+from competition.kaggle.submit import submit
+from competition.rows.tables import load_test, load_train
 from competition.stand_in import contest as local_contest
 from competition.stand_in import notebooks as local_notebooks
 from competition.stand_in.contest import LocalContest
 from competition.stand_in.server import LocalKaggle, Request, Response, environment, running
 from folds.split import assign_folds, strata_of
 from folds.store import write_folds
+from pipeline.inference import predict_rows
 from pipeline.packed import predict_packed
+from pipeline.run import find_run
 from pipeline.store import load_predictions
 from tests.support import Tiny, make_contest, write_csv
 
@@ -205,6 +208,24 @@ def test_the_notebook_alone_writes_the_ensembles_submission_to_the_last_byte(
     assert not [path for path in told["own"].values() if str(ROOT) in path], told["own"]
     assert told["network"] == "refused"
     assert not list((tmp_path / "input").rglob("*.pyc"))
+
+
+def test_a_notebook_only_contest_is_predicted_in_float32_and_takes_no_files(trained):
+    spec = trained.spec.model_copy(update={"rules": trained.spec.rules.model_copy(update={"notebook_only": True})})
+    contest, rows = replace(trained, spec=spec), load_test(trained)
+    run = find_run(trained, "plain-s0")
+
+    def predicted(where: Contest, precision: str) -> np.ndarray:
+        recipe = run.recipe.model_copy(update={"precision": precision})
+        return predict_rows(where, replace(run, recipe=recipe), "test", rows).probabilities
+
+    exact = predicted(trained, "float32")
+    assert np.array_equal(predicted(contest, "bfloat16"), exact)
+    assert not np.array_equal(predicted(trained, "bfloat16"), exact)
+
+    command(trained, "ensemble.py", "--name", "no-file", "--method", "uniform", "--wandb", "disabled")
+    with pytest.raises(SubmissionError, match=r"takes notebooks only.* python -m competition notebook -c .*tiny.yaml"):
+        submit(contest, dry_run=True)
 
 
 def test_of_other_test_rows_the_notebook_makes_no_claim(trained, tmp_path, capsys):

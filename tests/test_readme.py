@@ -110,7 +110,7 @@ def test_a_contest_is_drafted_and_rehearsed_as_printed(tmp_path):
     assert (kit / "data/my-contest/train.csv").is_file()
     assert "siim-isic-melanoma-classification" in printed
     assert (kit / "runs/my-contest/check.png").is_file()
-    assert re.search(r"micro_f1 +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", printed)
+    assert re.search(r"mean_column_auc +OOF [\d.]+ +nested [\d.]+ +public [\d.]+", printed)
 
 
 def test_the_examples_of_clusters_are_sound():

@@ -26,6 +26,12 @@ def test_shipped_specs_load_under_both_names():
     assert load_spec(str(SPECS / "unibuc-deepfake.yaml")).sha256 == load_spec("unibuc-deepfake").sha256
 
 
+def test_runs_go_on_when_what_comes_after_training_is_mended_and_not_otherwise():
+    later = changed(title="Another", test__table="other.csv", rules__notebook_only=True, medals={"gold": 0.9})
+    assert later.sha256 == changed().sha256 == load_spec("unibuc-deepfake").sha256
+    assert len({changed(**each).sha256 for each in ({}, {"folds": {"seed": 1}}, {"train__label": "other"})}) == 3
+
+
 def test_a_contest_tells_how_to_open_it_again(tmp_path):
     assert open_contest("unibuc-deepfake").options == "-c unibuc-deepfake"
     away = open_contest("unibuc-deepfake", f"{tmp_path}/my data", f"{tmp_path}/my runs").options

@@ -216,7 +216,10 @@ def test_a_second_process_on_the_same_fold_is_refused(tiny, tmp_path):
     "arguments, message",
     [
         (["--set", "optimizer.lrr=1"], "unknown key 'optimizer.lrr'; did you mean 'lr'?"),
-        (["--set", "model.args={drop_rate:0}"], "'drop_rate:0' needs a number, true, false or text; write a space"),
+        (
+            ["--set", "model.args={drop_rate:0}"],
+            "'drop_rate:0' needs a number, true, false or text, or a list of them; write a space",
+        ),
         (["--set", "optimizer.lr=fast"], "'optimizer.lr'"),
         (["--set", "model.name=resnet999"], "no network is called 'resnet999'"),
         (["--set", "augment=[{HorizontalFlop: {p: 0.5}}]"], "did you mean 'HorizontalFlip'?"),

@@ -25,7 +25,7 @@ def show_ledger(contest: Contest) -> None:
     if complaint:
         print(f"Kaggle could not be asked, these are the books as they were: {complaint}")
     if not submissions:
-        print(f"{contest.slug}: no submission yet. ./submit.sh {contest.options} makes one.")
+        print(f"{contest.slug}: no submission yet. {contest.submit_command} makes one.")
         return
     metric = contest.spec.metric.scale
     compared = distinct(s for s in submissions if s.expected is not None and s.status == "complete")

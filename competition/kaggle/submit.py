@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from competition.contest import Contest
+from competition.errors import SubmissionError
 from competition.files import sha256_of
 from competition.kaggle.deliver import deliver
 from competition.kaggle.ledger import Entry
@@ -33,7 +34,7 @@ def submit(
         yes: do not ask before the last submission of the day. Nothing is asked without a terminal either.
 
     Raises:
-        SubmissionError: there is no file, or the file would be rejected. Nothing was sent.
+        SubmissionError: there is no file, or it would be rejected, as any in a notebook-only contest. Nothing was sent.
         KaggleError: none is left today, Kaggle refused the upload or the file, or has not scored it in time. The ledger
             knows; the same command run again goes on from there.
     """
@@ -42,6 +43,10 @@ def submit(
     sha256 = sha256_of(source.file)
     print(f"file      {source.file}  ({rows} rows, sha256 {sha256[:12]})")
     print(f"contest   {contest.spec.kaggle}")
+    if contest.spec.rules.notebook_only:
+        raise SubmissionError(
+            f"the file is good, but {contest.spec.kaggle} takes notebooks only. Send one: {contest.submit_command}"
+        )
     if dry_run:
         entry = new_entry(contest, source, message)
         print(f"message   {sent_message(entry)}")
