@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_held: set[int] = set()
+
 
 @contextmanager
 def locked(file: Path, waiting: str | None = None) -> Iterator[None]:
@@ -24,6 +26,16 @@ def locked(file: Path, waiting: str | None = None) -> Iterator[None]:
             if waiting:
                 print(waiting, file=sys.stderr, flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
+        _held.add(handle)
         yield
     finally:
+        _held.discard(handle)
         os.close(handle)
+
+
+def held() -> tuple[int, ...]:
+    """Descriptors of the locks that this process holds.
+
+    A child that inherits them (`pass_fds`) holds the locks until it ends, also when this process is killed before.
+    """
+    return tuple(_held)

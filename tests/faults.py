@@ -105,12 +105,12 @@ class Stage:
         self.said += process.communicate()[0]
         return process.returncode
 
-    def kill_when(self, process: subprocess.Popen, moment: Callable[[], bool]) -> None:
-        """kill -9 the command and the CLI under it as soon as `moment` has come."""
+    def kill_when(self, process: subprocess.Popen, moment: Callable[[], bool], alone: bool = False) -> None:
+        """kill -9 the command, and unless `alone` the CLI under it, as soon as `moment` has come."""
         while not moment():
             assert process.poll() is None, process.communicate()[0]
             time.sleep(0.01)
-        os.killpg(process.pid, signal.SIGKILL)
+        (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
         process.communicate()
 
     def write_submission(self) -> Path:

@@ -318,6 +318,17 @@ for _name in ("zip: half, then a page", "zip: checksum", "tar.gz: half"):
 
 
 @case
+def the_data_folder_is_a_link_to_an_empty_folder_elsewhere(stage: Stage) -> None:
+    elsewhere = stage.folder / "large disk/tiny"
+    elsewhere.mkdir(parents=True)
+    stage.data.parent.mkdir(parents=True, exist_ok=True)
+    stage.data.symlink_to(elsewhere)
+    assert stage.kit("download") == 0, stage.said
+    assert stage.data.is_symlink() and (stage.data / "train.csv").is_file()
+    assert [path.name for path in elsewhere.parent.iterdir()] == ["tiny"]
+
+
+@case
 def killed_while_unpacking(stage: Stage) -> None:
     with zipfile.ZipFile(stage.archive, "a") as file:
         for i in range(20_000):
@@ -690,6 +701,16 @@ def killed_between_upload_and_score(stage: Stage) -> None:
     stage.kill_when(stage.start("submit"), lambda: bool(stage.submissions))
     local_contest.PENDING = local_contest.timedelta(0)
     submits(stage)
+    assert stage.count("CreateSubmission") == 1
+
+
+@case
+def killed_while_the_cli_goes_on_uploading(stage: Stage) -> None:
+    stage.write_submission()
+    stage.fault = lambda request: time.sleep(4) if name_of(request) == "PUT" else None
+    stage.kill_when(stage.start("submit"), lambda: stage.count("PUT") == 1, alone=True)
+    submits(stage)
+    assert "another submission of this contest is being sent; waiting for it" in stage.said
     assert stage.count("CreateSubmission") == 1
 
 

@@ -273,6 +273,8 @@ def test_what_is_written_is_what_the_kind_says(contest_of, tmp_path):
     assert cells("top_k", [[0.2, 0.3, 0.5]], k=9) == [["cow;bee;ant"]]
     assert cells("value", [[0.5], [100.5], [7.25]]) == [["1.0"], ["100.0"], ["7.25"]]
     assert cells("negative", [[0.25, 0.5, 0.25]]) == [["0.5"]]
+    assert cells("negative", [[0.6, 0, 0.4]]) == [["1.0"]]  # in float32 0.6 and 0.4 are more than 1
+    assert cells("some columns", [[1 + 1e-7, 0, -1e-9]]) == [["0.0", "1.0"]]
     [third] = cells("columns", [[1.0, 1.0, 1.0]])
     assert third == ["0.3333333333333333"] * 3
 

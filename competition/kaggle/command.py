@@ -21,6 +21,7 @@ from competition.errors import KaggleError
 from competition.kaggle.conversation import Conversation, read_conversation
 from competition.kaggle.failures import explain
 from competition.kaggle.patience import Unreachable, patiently
+from competition.locks import held
 from competition.spec import Spec
 
 # The contest that `python -m competition serve` holds; kaggle.com has none of this name.
@@ -127,6 +128,7 @@ def _run(
             stdin=subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
+            pass_fds=held(),  # who is killed leaves a CLI that goes on sending: until it ends, nobody else may begin
         )
         try:
             status = _wait(process, timeout, watch)

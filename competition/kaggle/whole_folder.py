@@ -16,8 +16,9 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder to fill, which becomes `target` at the end of the block, unless an error ends it.
 
     Two processes may fill it at once, each a folder of its own: the first to finish provides `target`. What processes
-    that were killed left behind is removed by the next one.
+    that were killed left behind is removed by the next one. `target` may be a link to a folder on another disk.
     """
+    target = target.resolve()
     with _working_folder(target) as work:
         folder = work / "content"
         folder.mkdir()

@@ -15,18 +15,20 @@ BLOCK = 256  # rows worked on at a time: copies of 30,000 columns are large
 def to_numbers(contest: Contest, sample: Sample, p: np.ndarray | Sparse) -> np.ndarray:
     """Predictions (N, C) as the numbers to submit: (N, K) float64, or (N, 1) where one stands for all classes.
 
-    Distributions that are submitted whole sum to 1 in float64, whatever float32 made of them. Values are cut to the
-    target's range.
+    Distributions that are submitted whole sum to 1 in float64, whatever float32 made of them. Probabilities are cut to
+    0…1, which sums and means in float32 may leave by a few units in the last place, and values to the target's range.
     """
     if isinstance(p, Sparse):
         p = p.base[:, None] + p.excess.toarray()
     target, p = contest.spec.target, p.astype(np.float64)
     if contest.spec.submits_yes:
-        return np.delete(p, _no(contest), axis=1).sum(axis=1, keepdims=True)
+        return np.delete(p, _no(contest), axis=1).sum(axis=1, keepdims=True).clip(0, 1)
     numbers = p[:, sample.classes]
     if is_distribution(contest, sample):
         return numbers / numbers.sum(axis=1, keepdims=True)
-    return numbers if target.range is None else np.clip(numbers, *target.range)
+    if target.family != "values":
+        return numbers.clip(0, 1)
+    return numbers if target.range is None else numbers.clip(*target.range)
 
 
 def from_numbers(contest: Contest, sample: Sample, numbers: np.ndarray) -> np.ndarray:
