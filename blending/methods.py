@@ -31,12 +31,14 @@ class Library:
 
     read: predictions of member j, in the shape that `truth` says. fold: (N,) fold of each row.
     reduced: (M, N, K) float32, each member's `Truth.reduce`: all that linear blends need, and all that stays in memory.
+    groups: (N,) what rows have in common, such as a patient; None where each stands for itself.
     """
 
     read: Read
     truth: Truth
     fold: np.ndarray
     reduced: np.ndarray
+    groups: np.ndarray | None = None
 
     @property
     def folds(self) -> list[np.ndarray]:
@@ -83,14 +85,14 @@ class Fitted:
         return float(self.losses.mean())
 
 
-def open_library(read: Read, members: int, truth: Truth, fold: np.ndarray) -> Library:
+def open_library(read: Read, members: int, truth: Truth, fold: np.ndarray, groups: np.ndarray | None = None) -> Library:
     """Read every member once."""
     first = truth.reduce(read(0))
     reduced = np.empty((members, *first.shape), dtype=np.float32)
     reduced[0] = first
     for j in range(1, members):
         reduced[j] = truth.reduce(read(j))
-    return Library(read, truth, fold, reduced)
+    return Library(read, truth, fold, reduced, groups)
 
 
 def fit(method: str, library: Library, cap: int | None = None, convex: Fitted | None = None) -> Fitted:
@@ -126,16 +128,25 @@ def choose(library: Library, cap: int | None = None) -> tuple[Fitted, list[Fitte
     accepted = convex = tried[-1]
     for method in RICHER if library.allows_richer else ():
         richer = fit(method, library, cap, convex)
-        if improves(accepted.losses, richer.losses) and richer.loss < min(simpler.loss for simpler in tried):
+        least = min(simpler.loss for simpler in tried)
+        if richer.loss < least and improves(accepted.losses, richer.losses, library.groups):
             accepted = richer
         tried.append(richer)
     return accepted, tried
 
 
-def improves(before: np.ndarray, after: np.ndarray) -> bool:
-    """Whether the mean of paired losses falls by more than one standard error."""
+def improves(before: np.ndarray, after: np.ndarray, groups: np.ndarray | None = None) -> bool:
+    """Whether the mean of paired losses (N,) falls by more than one standard error.
+
+    Rows of one group (N,) are alike: the error is that of the groups' sums (a ratio estimator's, Cochran, "Sampling
+    Techniques", 1977, chapter 6), which is the usual one where each row is a group.
+    """
     gain = before - after
-    error = gain.std(ddof=1) / np.sqrt(len(gain)) if len(gain) > 1 else np.inf
+    rest = gain - gain.mean()
+    if groups is not None:
+        rest = np.bincount(np.unique(groups, return_inverse=True)[1], rest)
+    n = len(rest)
+    error = np.sqrt(n / (n - 1) * (rest**2).sum()) / len(gain) if n > 1 else np.inf
     return bool(gain.mean() > max(error, NOISE))
 
 

@@ -2,7 +2,9 @@
 
 import difflib
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import model_validator
 
@@ -29,8 +31,9 @@ from competition.strict_yaml import Strict, build, read_yaml
 SPECS = Path(__file__).parent / "specs"
 
 
-# What nobody looks at before training is over: it can be mended while runs go on.
-LATER = {"title", "kaggle", "test", "medals", "rules"}
+# What a run is trained on and judged by. Its split has a file of its own, and the rest comes later: both can be mended
+# while runs go on.
+TRAINED_ON = {"slug", "train", "holdout", "views", "pixels", "target", "metric"}
 
 
 class Spec(Strict):
@@ -118,9 +121,23 @@ class Spec(Strict):
         return self.model_copy(update={"target": self.target.model_copy(update={"classes": classes})})
 
     @property
+    def trained_on(self) -> dict[str, Any]:
+        """What runs depend on, as plain values: settings that are not the default, but for the list of the classes."""
+        settings = self.model_dump(mode="json", exclude_defaults=True, include=TRAINED_ON)
+        settings["target"].pop("classes", None)  # a run knows its classes, whether declared or discovered
+        if self.submission.row is not None:  # lines of one image make one row
+            settings["submission"] = {"row": self.submission.row}
+        return settings
+
+    @property
     def sha256(self) -> str:
-        """Hash of what runs depend on: every setting that is not the default, but those of LATER."""
-        return hashlib.sha256(self.model_dump_json(exclude_defaults=True, exclude=LATER).encode()).hexdigest()
+        """Hash of `trained_on`."""
+        return hashlib.sha256(json.dumps(self.trained_on).encode()).hexdigest()
+
+    def made_from(self, part: str) -> str:
+        """Hash of the settings that say what the rows of "test" or "holdout" are and look like."""
+        settings = self.model_dump(mode="json", exclude_defaults=True, include={part, "views", "pixels"})
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     @property
     def rules_url(self) -> str:

@@ -151,6 +151,8 @@ def _halve(
             break
         print(f"{sweep.name}: rung {rung + 1} of {len(sweep.halving.after)}, {len(entering)} points", flush=True)
         tasks = [task for each in entering if each.discarded is None for task in each.tasks(job, shared, rung)]
+        for task in tasks:
+            task.fold.failed.unlink(missing_ok=True)  # of an earlier attempt
         failures = launch(tasks) if tasks else []
         if not all(failure.task.fold.failed.is_file() for failure in failures):
             return failures

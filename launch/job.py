@@ -10,6 +10,7 @@ import numpy as np
 from competition.contest import Contest
 from competition.errors import DataError, SpecError
 from competition.rows.tables import Rows, load_train
+from competition.sparse import MANY
 from folds.store import Split, read_folds
 from launch.plan import PlannedRun
 from launch.tasks import FoldTask
@@ -51,6 +52,7 @@ def prepare(contest: Contest, planned: list[PlannedRun]) -> Job:
             _refuse_discarded(contest.runs / each.name)
     rows = load_train(contest)
     split = read_folds(contest, rows)
+    _require_scores(contest, rows, split)
     pixels: dict[Image, np.ndarray] = {}
     for each in planned:
         if each.recipe.image not in pixels:
@@ -102,6 +104,22 @@ def fold_task(
     if until is not None:
         arguments += ["--stop-after", str(until)]
     return FoldTask(run, run.folds[number], tuple(arguments), until)
+
+
+def _require_scores(contest: Contest, rows: Rows, split: Split) -> None:
+    """Raise DataError where the metric is not defined on the rows of a fold, such as an AUC without a positive row."""
+    classes = len(contest.classes)
+    if classes > MANY:
+        return
+    for k in range(split.n):
+        labels = rows.labels[split.fold == k]
+        try:
+            contest.metric(labels, np.full((len(labels), classes), 1 / classes, dtype=np.float32))
+        except DataError as error:
+            raise DataError(
+                f"fold {k} of {contest.folds_file} cannot be scored: {error}. Lower folds.n in the spec, leave rare "
+                "classes out of the metric (columns, where it has that key), or give rows of them to every fold"
+            ) from error
 
 
 def _refuse_discarded(folder: Path) -> None:

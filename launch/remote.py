@@ -2,10 +2,12 @@
 
 import fcntl
 import hashlib
+import json
 import platform
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ def run_fold(arguments: Sequence[str], folder: Path, cores: int, gpus: int, kit:
 
     Raises FileNotFoundError on a machine that joined the cluster later and has not the run's folder.
     """
-    if (folder / "DONE").is_file():  # another command trained it while this task was queued
-        return 0
+    with suppress(OSError, ValueError):  # cut short by a copy: train.py finishes the fold once more
+        json.loads((folder / "DONE").read_text())
+        return 0  # another command trained it while this task was queued
     if not (folder.parent / "config.yaml").is_file():
         raise FileNotFoundError(f"{folder.parent} is not on {platform.node()}: runs must be on storage that all share")
     # Where no GPU was asked for, another task may have them all.

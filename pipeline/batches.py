@@ -4,6 +4,7 @@ restart the same as without one."""
 import atexit
 import multiprocessing
 import signal
+import sys
 from collections.abc import Iterator
 
 import cv2
@@ -77,6 +78,8 @@ class TrainingBatches(Dataset):
             sampler=positions,
             batch_size=None,
             num_workers=workers,
+            # Workers share the decoded images with this process; started in another way, each would get a copy.
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
             prefetch_factor=AHEAD if workers else None,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_prepare_worker,

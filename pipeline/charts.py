@@ -149,8 +149,10 @@ def _leaderboard(contest: Contest, ensemble: Ensemble, findings: Findings) -> Ch
     figure = new_figure(WIDTH, 3.2)
     axis = figure.subplots()
     known = [entry for entry in shown if expected(entry) is not None]
-    scores = [ensemble.honest.score, *findings.interval]
-    axis.axvspan(*findings.interval, color=INK, alpha=0.08, linewidth=0)
+    scores = [ensemble.honest.score]
+    if not np.isnan(findings.interval[0]):
+        scores += findings.interval
+        axis.axvspan(*findings.interval, color=INK, alpha=0.08, linewidth=0)
     axis.axvline(ensemble.honest.score, color=INK, alpha=FAINT, linewidth=1.2)
     n = len(ensemble.nested)
     for name, marker, colour, fill in (("public", "o", GOOD, GOOD), ("private", "D", BAD, "none")):

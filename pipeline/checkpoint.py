@@ -39,7 +39,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 def save_weights(path: Path, weights: dict[str, torch.Tensor]) -> None:
     """Write a network's parameters and buffers as safetensors, atomically."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    # Copies, because safetensors refuses tensors that share memory, as tied weights do.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
     with atomic_open(path, "wb") as file:
         file.write(safetensors.torch.save(tensors))
 
@@ -48,6 +49,8 @@ def load_weights(path: Path, network: nn.Module) -> None:
     """Load them into `network`. Raises DataError when the file is missing, damaged or of another network."""
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
+    except PermissionError:
+        raise  # nothing is wrong with the file
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DataError(
             f"{path}: not the whole weights of this run's network ({error}). Delete {path.parent / 'DONE'} and give "

@@ -19,6 +19,8 @@ def prepare_device() -> torch.device:
     Of several processes that torchrun started, each has a GPU of its own.
     """
     if torch.cuda.is_available():
+        # TF32 has 10 bits of mantissa: a recipe's float32 would differ from GPU to GPU in the third digit.
+        torch.backends.cudnn.allow_tf32 = False
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         return torch.device("cuda", torch.cuda.current_device())
     if torch.backends.mps.is_available():

@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -160,7 +160,7 @@ def fit_ensemble(contest: Contest, runs: list[Run], rows: Rows, split: Split, op
         single=single,
         best=best,
         alone=score(rival, rival_decided.nested),
-        evidence=compare(metric, rows.labels, decided.nested, rival_decided.nested, split.fold),
+        evidence=compare(metric, rows.labels, decided.nested, rival_decided.nested, split.fold, rows.groups),
     )
 
 
@@ -176,7 +176,7 @@ def _open(
         return functools.lru_cache(maxsize=kept)(lambda j: members[j].oof(rows, split, contest.classes))
 
     target = contest.spec.target
-    library = open_library(reader(members), len(members), truth, split.fold)
+    library = open_library(reader(members), len(members), truth, split.fold, rows.groups)
     prior, bad = class_prior_loss(truth), useless(library.reduced, truth)
     if len(bad) == len(members):  # the least bad stays: somebody tries the commands with a single epoch
         losses = [truth.reduced_losses(t).mean() for t in library.reduced]
@@ -189,7 +189,7 @@ def _open(
     }
     kept = [j for j in range(len(members)) if j not in bad and j not in twins]
     members = tuple(members[j] for j in kept)
-    return members, Library(reader(members), truth, split.fold, library.reduced[kept]), left_out
+    return members, replace(library, read=reader(members), reduced=library.reduced[kept]), left_out
 
 
 def _fit(library: Library, method: str, cap: int | None) -> tuple[Fitted, list[Fitted]]:
@@ -241,7 +241,7 @@ def _decide(contest: Contest, library: Library, partial: list[Prediction], oof: 
             parts.append(fit_decision(kind, metric.name, y[seen], p[seen], fill).apply(p[held_out]))
         candidate = _assembled(library, parts)
         gain = metric.gain(metric(y, candidate), metric(y, decided))
-        if gain > resampled_gains(metric, y, candidate, decided).std():
+        if gain > resampled_gains(metric, y, candidate, decided, library.groups).std():
             some = _some(np.arange(len(y)), numbers)
             accepted, decided = fit_decision(kind, metric.name, y[some], oof[some], fill), candidate
     return _Decided(accepted, decided)

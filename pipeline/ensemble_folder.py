@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from blending.decisions import Decision
 from blending.rules import Blend, combine
 from competition.contest import Contest
 from competition.errors import DataError
-from competition.files import atomic_open
+from competition.files import atomic_open, sha256_of
 from competition.rows.tables import Rows, load_test
 from competition.submissions.file import write_submission
 from folds.store import Split
@@ -36,13 +37,15 @@ def write_ensemble(contest: Contest, ensemble: Ensemble, rows: Rows, split: Spli
             f"{contest.options}"
         )
     blend, kind = ensemble.fitted.blend, ensemble.library.truth.kind
-    (probabilities,) = combine([blend], lambda j: ensemble.members[j].test(test.ids, classes), kind)
+    (probabilities,) = combine([blend], lambda j: ensemble.members[j].test("test", test.ids, contest), kind)
 
     write_submission(contest, folder / "submission.csv", test.ids, ensemble.decision.apply(probabilities))
     Predictions(rows.ids, classes, ensemble.oof, split.sha256, rows.labels, family).save(folder / "oof.npz")
     Predictions(test.ids, classes, probabilities, split.sha256, family=family).save(folder / "test.npz")
+    # Whoever ends between the files leaves scores of another submission, which its hash tells.
+    record = _record(contest, ensemble) | {"submission_sha256": sha256_of(folder / "submission.csv")}
     with atomic_open(folder / "weights.json") as file:
-        json.dump(_record(contest, ensemble), file, indent=1)
+        json.dump(record, file, indent=1)
     return folder
 
 
@@ -79,13 +82,14 @@ def _record(contest: Contest, ensemble: Ensemble) -> dict:
         "in_sample": asdict(ensemble.in_sample),
         "nested": asdict(ensemble.honest),
         "best_single": {"run": ensemble.members[ensemble.best].name} | asdict(ensemble.alone),
-        "gain": asdict(evidence) | {"signs": evidence.signs, "verdict": evidence.verdict},
+        "gain": {key: _number(value) for key, value in asdict(evidence).items()}
+        | {"folds": [_number(gain) for gain in evidence.folds], "signs": evidence.signs, "verdict": evidence.verdict},
         "method": ensemble.fitted.method,
         "tried": {fitted.method: fitted.loss for fitted in ensemble.tried},
         "rule": blend.rule,
         "power": blend.power,
         "decision": asdict(ensemble.decision),
-        "duality_gap": None if np.isnan(ensemble.fitted.gap) else ensemble.fitted.gap,
+        "duality_gap": _number(ensemble.fitted.gap),
         "uncapped": ensemble.uncapped and asdict(ensemble.uncapped),
         "selected_on_oof": ensemble.selected_on_oof,
         "folds_sha256": ensemble.runs[0].folds_sha256,
@@ -97,3 +101,8 @@ def _record(contest: Contest, ensemble: Ensemble) -> dict:
             for member, w in zip(ensemble.members, blend.weights, strict=True)
         ],
     }
+
+
+def _number(value: Any) -> Any:
+    """The same, or None for a NaN, which JSON does not have."""
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,6 +1,7 @@
 """An ensemble as text, for the terminal."""
 
 from blending.decisions import Decision
+from blending.evidence import in_words
 from blending.pruning import useless
 from competition.contest import Contest
 from pipeline.ensemble import KNOWN_BEFORE, Ensemble
@@ -18,7 +19,7 @@ def runs_table(contest: Contest, ensemble: Ensemble) -> str:
         member, score = ensemble.members[j], ensemble.single[j]
         weight = f"{ensemble.weights[j]:.3f} ± {ensemble.fitted.spread[j]:.3f}"
         lines.append(
-            f"{member.name:<{width}}{score.score:>{wide}.4f}{member.spread:>8.4f}{score.loss:>{wide_loss}.4f}"
+            f"{member.name:<{width}}{score.score:>{wide}.4f}{member.spread(metric):>8}{score.loss:>{wide_loss}.4f}"
             f"{member.images_per_second:>10.0f}{member.minutes:>9.1f}{weight:>15}"
             + ("  selected on OOF: too good" if member.selected_on_oof else "")
         )
@@ -45,8 +46,8 @@ def evidence_lines(contest: Contest, ensemble: Ensemble) -> str:
     if ensemble.decision.kind != "most_probable":
         lines.append(f"classes are decided by {ensemble.decision.kind}: {decision_values(ensemble.decision)}")
     lines.append(
-        f"nested against {best}: {evidence.gain:+.4f} {contest.metric.name}, 95 % {evidence.low:+.4f} to "
-        f"{evidence.high:+.4f}, folds {evidence.signs}: {evidence.verdict}"
+        f"nested against {best}: {evidence.gain:+.4f} {contest.metric.name}, "
+        f"{in_words(evidence.low, evidence.high, '{:+.4f}'.format)}, folds {evidence.signs}: {evidence.verdict}"
     )
     return "\n".join(lines)
 

@@ -58,7 +58,7 @@ def examine(contest: Contest, ensemble: Ensemble, rows: Rows) -> Findings:
         errors = number_errors(y, nested)
     library = _sampled(ensemble.library)
     return Findings(
-        interval=score_interval(contest.metric, y, ensemble.judged),
+        interval=score_interval(contest.metric, y, ensemble.judged, rows.groups),
         place=standing_of(contest, ensemble.honest.score),
         errors=errors,
         calibration=calibration,
@@ -87,4 +87,5 @@ def _sampled(library: Library) -> Library:
     if n <= most:
         return library
     rows = np.sort(np.random.default_rng(0).permutation(n)[:most])
-    return replace(library, truth=library.truth.take(rows), fold=library.fold[rows], reduced=library.reduced[:, rows])
+    taken = {"truth": library.truth.take(rows), "fold": library.fold[rows], "reduced": library.reduced[:, rows]}
+    return replace(library, groups=None, **taken)

@@ -5,6 +5,7 @@ import time
 import torch
 
 from competition.contest import Contest
+from competition.errors import DataError
 from competition.rows.tables import Rows
 from pipeline.cache import decoded
 from pipeline.checkpoint import load_weights
@@ -30,16 +31,18 @@ def predict_rows(contest: Contest, run: Run, part: str, rows: Rows) -> Predictio
     Args:
         part: "test" or "holdout".
 
-    Raises DataError: an unfinished fold, unreadable images, or damaged weights.
+    Raises DataError: an unfinished fold, unreadable images, or damaged weights; a run that was trained with another
+    spec, or on images of another size.
     """
     run.require_finished()
+    run.require_contest(contest)
+    trained = run.trained_sha256  # before the weights are read: a fold that is trained anew meanwhile must not count
     classes, target, recipe, device = contest.classes, contest.spec.target, run.recipe, prepare_device()
     if contest.spec.rules.notebook_only:
         # The shorter formats have 8 or 11 bits, and which of them `auto` takes differs from here to Kaggle.
         recipe = recipe.model_copy(update={"precision": "float32"})
-    # TF32 has 10 bits of mantissa: a recipe's float32 would differ from GPU to GPU in the third digit.
-    torch.backends.cudnn.allow_tf32 = False
     pixels = decoded(rows.images, recipe.image, contest.runs / "cache", part)
+    _require_shape(run, pixels.shape[1:], part)
     # The fold's weights replace all that a pre-trained network would be downloaded for.
     model = recipe.model.model_copy(update={"pretrained": False})
     networks = []
@@ -53,5 +56,17 @@ def predict_rows(contest: Contest, run: Run, part: str, rows: Rows) -> Predictio
     rate = len(pixels) / (time.monotonic() - clock)
     probabilities = predictions_of_rows(p, rows.row_of, contest.spec.views, target)
     print(f"{run.name}: {len(pixels)} {part} images, {len(networks)} folds, {rate:.0f} images/s")
-    made_by = (run.folds_sha256, rows.labels, target.family, run.trained_sha256)
+    made_by = (run.folds_sha256, rows.labels, target.family, trained, contest.spec.made_from(part))
     return Predictions(rows.ids, classes, probabilities, *made_by)
+
+
+def _require_shape(run: Run, shape: tuple[int, ...], part: str) -> None:
+    for fold in run.folds:
+        learned = fold.result().get("image")  # runs of earlier versions do not say
+        if learned is not None and tuple(learned) != shape:
+            height, width, _ = learned
+            raise DataError(
+                f"the {part} images are {shape[0]}×{shape[1]} with {shape[2]} channels, {fold.folder} was trained on "
+                f"{height}×{width} with {learned[2]}: train with --set image.size=[{height},{width}] and --name for a "
+                "new run"
+            )

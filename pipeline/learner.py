@@ -8,6 +8,7 @@ import torch
 from timm.utils import ModelEmaV3
 from torch import nn
 
+from competition.errors import DataError
 from competition.metrics import Metric
 from pipeline.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.config import Recipe
@@ -57,11 +58,19 @@ class Learner:
         save_checkpoint(fold.checkpoint, state | {"seconds": self.seconds, "best": self.best})
 
     def resume(self, fold: Fold) -> bool:
-        """Go on from the fold's checkpoint; False if it has none. Raises DataError when it is damaged."""
+        """Go on from the fold's checkpoint; False if it has none. Raises DataError when it is damaged, or of another
+        version of the network.
+        """
         state = load_checkpoint(fold.checkpoint)
         if state is None:
             return False
-        self.network.load_state_dict(state["network"])
+        try:
+            self.network.load_state_dict(state["network"])
+        except RuntimeError as error:
+            raise DataError(
+                f"{fold.checkpoint}: not of this network ({error}). Was its code changed? Undo that, or delete the "
+                "file to train this fold from the start."
+            ) from error
         self.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # none where another machine trained in another number format
             self.scaler.load_state_dict(state["scaler"])

@@ -35,6 +35,7 @@ from pipeline.views import predictions_of_rows
 
 LOOK_SECONDS = 1.0  # how often the loss is read in an epoch: reading it makes a GPU wait
 CHECKPOINT_SECONDS = 300.0  # the most that a crash in a long epoch costs
+LONG_VALIDATION = 10.0  # seconds, above which a checkpoint is written before; of the first one nobody knows
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
         DataError: the loss stopped being a number, or the memory does not suffice; the last good checkpoint stays.
         Terminated: asked to end by SIGTERM; the step was finished and a checkpoint written.
     """
-    fold.failed.unlink(missing_ok=True)
+    if task.group.first:
+        fold.failed.unlink(missing_ok=True)
     try:
         _train_fold(task, fold, folds, tracker, until)
     except RuntimeError as error:
@@ -110,10 +112,14 @@ def _train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, 
     step = create_step(recipe, learner, image_labels[training], classes, batches.per_epoch, seed, family, group)
     stream = batches.stream(learner.epoch, learner.batch, epochs, augmentation_workers(task.device))
     progress = Progress(fold.number, folds, epochs, batches.per_epoch, recipe.batch_size)
-    probabilities, trained_before = None, learner.epoch == epochs
+    probabilities, trained_before, validation = None, learner.epoch == epochs, math.inf
     with Termination() as termination:
         while learner.epoch < epochs:
             loss, seconds = _train_epoch(task, fold, learner, batches, stream, step, progress, termination)
+            number = learner.epoch + 1
+            validating = number % recipe.schedule.validate_every == 0 or number in (epochs, until)
+            if validating and validation > LONG_VALIDATION and group.first and learner.is_finite():
+                learner.save(fold)  # whoever sent SIGTERM may not wait for the validation's end
             learner.epoch, learner.batch, learner.seconds = learner.epoch + 1, 0, 0.0
             row = {
                 "epoch": learner.epoch,
@@ -123,11 +129,12 @@ def _train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, 
                 "memory_gb": peak_memory(task.device) / 1e9,
             }
             began = time.monotonic()
-            if learner.epoch % recipe.schedule.validate_every == 0 or learner.epoch in (epochs, until):
+            if validating:
                 probabilities = _predict(task, learner, held_out)
                 if group.first:
                     row["val/loss"] = task.loss(labels, probabilities)
                     row[f"val/{metric.name}"] = metric(labels, probabilities)
+                validation = time.monotonic() - began
             if group.any(not (learner.is_finite() and math.isfinite(row.get("val/loss", 0.0)))):
                 raise _diverged(task, fold, learner.epoch, batches, batches.per_epoch - 1, "network")
             row["seconds"] = seconds + time.monotonic() - began
@@ -169,6 +176,7 @@ def _finish(task: Task, fold: Fold, learner: Learner, probabilities: np.ndarray 
             "images_per_second": float(np.median([row["images_per_second"] for row in history])),
             "selected_on_oof": task.run.selected_on_oof,
             "machine": machine_name(task.device),
+            "image": task.pixels.shape[1:],
         }
     )
 

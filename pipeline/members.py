@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from competition.contest import Contest
 from competition.rows.tables import Rows
 from competition.sparse import Sparse, weighted_sum
 from folds.store import Split
@@ -22,10 +23,11 @@ class Member:
     def selected_on_oof(self) -> bool:
         return any(run.selected_on_oof for run in self.runs)
 
-    @property
-    def spread(self) -> float:
-        """Standard deviation of the scores of its folds."""
-        return float(np.std([result["score"] for result in self._results], ddof=1))
+    def spread(self, metric: str) -> str:
+        """Standard deviation of the scores of its folds; a dash where they were scored by another metric."""
+        if any(result["metric"] != metric for result in self._results):
+            return "–"
+        return f"{np.std([result['score'] for result in self._results], ddof=1):.4f}"
 
     @property
     def images_per_second(self) -> float:
@@ -43,9 +45,9 @@ class Member:
         """Out-of-fold predictions (N, C) float32, in the order of `rows`. Raises DataError as `Run.oof`."""
         return mean_of([run.oof(rows, split, classes).probabilities for run in self.runs])
 
-    def test(self, ids: np.ndarray, classes: tuple[str, ...]) -> np.ndarray | Sparse:
-        """Predictions (N, C) float32 of the test rows `ids`. Raises DataError as `Run.test`."""
-        return mean_of([run.test("test", ids, classes).probabilities for run in self.runs])
+    def test(self, part: str, ids: np.ndarray, contest: Contest) -> np.ndarray | Sparse:
+        """Predictions (N, C) float32 of the rows `ids` of "test" or "holdout". Raises DataError as `Run.test`."""
+        return mean_of([run.test(part, ids, contest).probabilities for run in self.runs])
 
 
 def candidates(runs: list[Run], pool_seeds: bool) -> tuple[Member, ...]:

@@ -63,6 +63,10 @@ def create_network(
     args, needs, (*size, channels) = dict(model.args), _needs(model), shape
     if ours := {"num_classes", "in_chans", "pretrained"} & set(args):
         raise SpecError(f"model.args: {', '.join(sorted(ours))} follows from the contest, image.channels and the model")
+    if weights := {"checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay"} & set(args):
+        raise SpecError(
+            f"model.args: {', '.join(sorted(weights))} would load other weights; model.pretrained does that"
+        )
     if needs.fixed_input_size:
         args["img_size"] = tuple(size)
     try:

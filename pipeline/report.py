@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from blending.evidence import FEW_ROWS
+from blending.evidence import FEW_ROWS, in_words
 from competition.contest import Contest
 from competition.files import atomic_open
 from competition.images import show_images
@@ -82,7 +82,7 @@ def _headline(contest: Contest, ensemble: Ensemble, findings: Findings) -> Html:
         "div",
         element("p", f"Expected {metric}", class_="soft"),
         element("p", f"{ensemble.honest.score:.4f}", class_="big"),
-        element("p", f"95 %: {low:.4f} to {high:.4f}"),
+        element("p", in_words(low, high, "{:.4f}".format)),
         element(
             "p",
             f"Nested: each of {len(evidence.folds)} folds is blended with weights fitted on the others; "
@@ -99,7 +99,7 @@ def _headline(contest: Contest, ensemble: Ensemble, findings: Findings) -> Html:
         "div",
         element("p", f"Against the best single member, {best}", class_="soft"),
         element("p", evidence.verdict, class_="verdict"),
-        element("p", f"{signed(evidence.gain)} {metric}, 95 %: {signed(evidence.low)} to {signed(evidence.high)}"),
+        element("p", f"{signed(evidence.gain)} {metric}, {in_words(evidence.low, evidence.high, signed)}"),
         element("ul", joined(folds), class_="signs", aria_label="Gain in each fold"),
         element("p", f"+ is better. Alone, {best} has {ensemble.alone.score:.4f}.", class_="soft"),
         class_="card" + looks,

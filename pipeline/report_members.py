@@ -21,7 +21,7 @@ def runs_section(contest: Contest, ensemble: Ensemble, charts: dict[str, Chart])
                     rank,
                     member.name + seeds + mark,
                     f"{score.score:.4f}",
-                    f"{member.spread:.4f}",
+                    member.spread(metric),
                     f"{score.loss:.4f}",
                     f"{w:.3f} ± {ensemble.fitted.spread[j]:.3f}",
                     f"{member.images_per_second:.0f}",

@@ -12,12 +12,10 @@ from blending.truth import kind_of
 from competition.contest import Contest
 from competition.images import read_image
 from competition.rows.tables import Rows
-from competition.sparse import Sparse
 from pipeline.comparison import read_record
 from pipeline.comparison_text import TOO_GOOD
 from pipeline.costs import Cost, cost_of
 from pipeline.ensemble_folder import read_blend
-from pipeline.members import Member, mean_of
 from pipeline.run import Run
 
 
@@ -59,7 +57,7 @@ def result_of_run(contest: Contest, rows: Rows, run: Run, parts: Sequence[Part])
     record, scores = read_record(contest, run), {}
     for part in parts:
         if (run.folder / f"{part.name}.npz").is_file():
-            predictions = run.test(part.name, part.ids, contest.classes)
+            predictions = run.test(part.name, part.ids, contest)
             scores[part.name] = contest.metric(part.labels, predictions.probabilities)
     height, width, channels = read_image(rows.images[0], run.recipe.image.channels).shape
     shape = (*(run.recipe.image.size or (height, width)), channels)
@@ -84,7 +82,7 @@ def result_of_ensemble(contest: Contest, rows: Rows, folder: Path, parts: Sequen
     kind, scores = kind_of(contest.spec.target.family), {}
     for part in parts:
         if all(part.name in single.scores for single in singles):
-            (p,) = combine([blend], lambda j, part=part: _predictions(members[j], part, contest.classes), kind)
+            (p,) = combine([blend], lambda j, part=part: members[j].test(part.name, part.ids, contest), kind)
             scores[part.name] = contest.metric(part.labels, decision.apply(p))
     return Result(
         folder.name,
@@ -116,10 +114,6 @@ def results_table(contest: Contest, results: Sequence[Result], parts: Sequence[P
         f"| {' | '.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))} |"
         for line in (lines[0], rule, *lines[1:])
     )
-
-
-def _predictions(member: Member, part: Part, classes: tuple[str, ...]) -> np.ndarray | Sparse:
-    return mean_of([run.test(part.name, part.ids, classes).probabilities for run in member.runs])
 
 
 def _counted(n: int, what: str) -> str:

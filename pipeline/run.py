@@ -72,7 +72,9 @@ class Fold:
         return self.folder / "FAILED"
 
     def result(self) -> dict[str, Any]:
-        """What DONE says: score, loss, epochs, seconds, images_per_second, machine. Raises DataError if unfinished."""
+        """What DONE says: metric, score, loss, epochs, seconds, images_per_second, selected_on_oof, machine, and the
+        shape of an image. Raises DataError if unfinished.
+        """
         try:
             result = dict(json.loads((self.folder / "DONE").read_text()))
         except (OSError, ValueError, TypeError) as error:
@@ -117,7 +119,11 @@ class Fold:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and its resolved configuration. sweep: the sweep whose point it is."""
+    """A run's folder and its resolved configuration.
+
+    classes: the order of its networks' outputs. spec: `Spec.trained_on` when it was started; both are None in runs of
+    earlier versions. sweep: the sweep whose point it is.
+    """
 
     folder: Path
     contest: str
@@ -126,6 +132,8 @@ class Run:
     seed: int
     folds_sha256: str
     n_folds: int
+    classes: tuple[str, ...] | None = None
+    spec: dict[str, Any] | None = None
     sweep: str | None = None
 
     @property
@@ -178,6 +186,23 @@ class Run:
             folds = " ".join(map(str, self.unfinished))
             raise DataError(f"{self.folder}: folds {folds} are not finished; run its train.py command again")
 
+    def require_contest(self, contest: Contest) -> None:
+        """Raise DataError where the spec or the classes are others than those that the run was trained with.
+
+        The metric may be another: whatever is predicted is scored anew.
+        """
+        for key, before, now in (
+            ("classes", self.classes, contest.classes),
+            ("spec", self.spec, contest.spec.trained_on),
+        ):
+            differences = [] if before is None else _differences(before, now, f"{key}.")
+            for name, was, becomes in differences:
+                if not name.startswith("spec.metric"):
+                    raise DataError(
+                        f"{self.folder} was trained with another {name}: {was!r:.200}, now {becomes!r:.200}. Its "
+                        "networks know nothing of that: undo it, or train again under another name"
+                    )
+
     def oof(self, rows: Rows, split: Split, classes: tuple[str, ...]) -> Predictions:
         """Out-of-fold predictions of every training row, in the order of `rows`.
 
@@ -202,20 +227,26 @@ class Run:
             parts.append(part)
         return concatenate(parts).reordered(rows.ids, classes, str(self.folder))
 
-    def test(self, name: str, ids: Any, classes: tuple[str, ...]) -> Predictions:
+    def test(self, name: str, ids: Any, contest: Contest) -> Predictions:
         """The predictions `name` ("test" or "holdout") of all folds together, in the order of `ids`.
 
-        Raises DataError: no such file, or one made before a fold was trained anew.
+        Raises DataError: no such file, or one made before a fold was trained anew or the spec named other images.
         """
         path = self.folder / f"{name}.npz"
         if not path.is_file():
             raise DataError(f"{path} does not exist. Predict first: python infer.py {self.folder}")
         predictions = load_predictions(path, self.folds_sha256)
-        if predictions.trained_sha256 not in ("", self.trained_sha256):
-            raise DataError(
-                f"{path} was made by other weights than the run has now. Predict again: python infer.py {self.folder}"
-            )
-        return predictions.reordered(ids, classes, str(path))
+        for made, now, what in (
+            (predictions.trained_sha256, self.trained_sha256, "by other weights than the run has now"),
+            (
+                predictions.source_sha256,
+                contest.spec.made_from(name),
+                f"of other {name} images than the spec names now",
+            ),
+        ):
+            if made not in ("", now):
+                raise DataError(f"{path} was made {what}. Predict again: python infer.py {self.folder}")
+        return predictions.reordered(ids, contest.classes, str(path))
 
 
 @contextmanager
@@ -274,7 +305,7 @@ def create_run(
         "recipe_name": recipe_name,
         "seed": seed,
         "recipe": recipe.model_dump(mode="json"),
-        "spec_sha256": contest.spec.sha256,
+        "spec": contest.spec.trained_on,
         "folds_sha256": split.sha256,
         "n_folds": split.n,
         "classes": list(contest.classes),
@@ -296,7 +327,7 @@ def create_run(
         }
         with atomic_open(path) as file:
             belongs = {"sweep": sweep} if sweep else {}
-            written = settings | belongs | {"environment": environment}
+            written = settings | belongs | {"spec_sha256": contest.spec.sha256, "environment": environment}
             yaml.safe_dump(written, file, sort_keys=False, allow_unicode=True)
     return open_run(folder)
 
@@ -310,7 +341,9 @@ def open_run(folder: Path) -> Run:
     if missing := [key for key in (*KEYS, "recipe") if key not in config]:
         raise DataError(f"{path}: {', '.join(missing)} is missing. Restore the file, or move {folder} away")
     recipe = build(Recipe, config["recipe"], f"{path}: recipe")
-    return Run(folder, recipe=recipe, sweep=config.get("sweep"), **{key: config[key] for key in KEYS})
+    classes = tuple(config["classes"]) if "classes" in config else None
+    later = {"classes": classes, "spec": config.get("spec"), "sweep": config.get("sweep")}
+    return Run(folder, recipe=recipe, **later, **{key: config[key] for key in KEYS})
 
 
 def list_runs(contest: Contest) -> list[Run]:

@@ -13,6 +13,7 @@ A file (NumPy's npz, without pickle) holds
     labels          where they are known: (N,) int64 indices into classes (classes), (N, C) uint8 zeros and ones
                     (labels), (N, C) float32 (shares, values)
     trained_sha256  string: of a mean of a run's folds, `Run.trained_sha256`; else, and in earlier versions, empty
+    source_sha256   string, likewise: `Spec.made_from`, of the rows that were predicted
 """
 
 import zipfile
@@ -43,6 +44,7 @@ class Predictions:
     labels: np.ndarray | None = None
     family: Family = "classes"
     trained_sha256: str = ""
+    source_sha256: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,6 +112,7 @@ class Predictions:
             "folds_sha256": np.asarray(self.folds_sha256),
             "family": np.asarray(self.family),
             "trained_sha256": np.asarray(self.trained_sha256),
+            "source_sha256": np.asarray(self.source_sha256),
         }
         if isinstance(self.probabilities, Sparse):
             rows, classes, values = self.probabilities.entries()
@@ -171,6 +174,7 @@ def load_predictions(path: Path, folds_sha256: str | None = None) -> Predictions
             arrays.get("labels"),
             str(arrays.get("family", "classes")),
             str(arrays.get("trained_sha256", "")),
+            str(arrays.get("source_sha256", "")),
         )
     except FileNotFoundError as error:
         raise DataError(f"{path} does not exist") from error

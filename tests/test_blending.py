@@ -11,9 +11,9 @@ from blending import convex, greedy
 from blending.analysis import error_correlation, gain_curve, leave_one_out
 from blending.convex import least_log_loss, least_squares
 from blending.decisions import DECISIONS, Decision, decisions_for, first_decision, fit_decision
-from blending.evidence import compare, score_interval
+from blending.evidence import compare, in_words, score_interval
 from blending.greedy import greedy_log_loss, greedy_squares
-from blending.methods import METHODS, RICHER, choose, fit, open_library
+from blending.methods import METHODS, RICHER, choose, fit, improves, open_library
 from blending.pool import log_linear_weights, logarithms, pooled, temperature_exponent
 from blending.pruning import class_prior_loss, duplicates, elimination_path, useless
 from blending.rules import Blend, combine
@@ -406,6 +406,46 @@ def test_evidence_by_hand():
     for rows, reference in ((slice(None), p), (slice(0, 299), worse)):  # no difference; too few rows
         few = compare(metric("macro_f1"), y[rows], p[rows], reference[rows], fold[rows])
         assert few.verdict == "no evidence that the ensemble is better"
+
+
+def test_rows_of_one_group_are_no_evidence_besides_each_other():
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(400), 10)
+    y, right = np.zeros(4000, dtype=int), rng.integers(0, 2, (2, 400))
+    p, other = (np.stack([each, 1 - each], axis=1)[group] for each in right.astype(float))
+    alone, together = (compare(metric("accuracy"), y, p, other, group % 4, groups) for groups in (None, group))
+    difference = right[0] - right[1]
+    half = 1.96 * difference.std() / np.sqrt(400)
+    assert (together.low, together.high) == pytest.approx((alone.gain - half, alone.gain + half), abs=0.1 * half)
+    assert alone.high - alone.low < 0.4 * (together.high - together.low)
+    assert (alone.rows, together.rows) == (4000, 400)
+
+    # The same of the gate: 1.5 standard errors of independent rows are half of one of the groups.
+    gain = difference - difference.mean()
+    gain = (gain + 1.5 * gain.std() / np.sqrt(4000))[group]
+    assert improves(gain, 0 * gain) and improves(gain, 0 * gain, np.arange(4000))
+    assert not improves(gain, 0 * gain, group)
+
+
+def test_a_metric_that_most_samples_leave_undefined_gives_no_interval():
+    rng = np.random.default_rng(0)
+    y = np.zeros((400, 10), dtype=np.uint8)
+    y[:20] = np.repeat(np.eye(10, dtype=np.uint8), 2, axis=0)  # two rows of each label
+    p, other = rng.random((2, 400, 10))
+    columns = metric("mean_column_auc", 10, "multilabel")
+    evidence = compare(columns, y, p, other, np.arange(400) % 2)
+    assert np.isnan([evidence.low, evidence.high, *score_interval(columns, y, p)]).all()
+    assert evidence.verdict == "no evidence that the ensemble is better"
+    assert in_words(evidence.low, evidence.high, str).startswith("no interval")
+
+
+def test_the_interval_of_a_macro_average_lies_around_its_score():
+    y = np.concatenate([np.zeros(2000, dtype=int), np.arange(1, 10)])  # a third of all samples lack each rare class
+    p = np.eye(10)[y]
+    p[:500] = np.eye(10)[9]
+    macro = metric("macro_f1", 10)
+    low, high = score_interval(macro, y, p)
+    assert low < macro(y, p) < high
 
 
 def test_blends_of_many_classes_are_those_of_all_their_probabilities():

@@ -28,8 +28,11 @@ def test_shipped_specs_load_under_both_names():
 
 def test_runs_go_on_when_what_comes_after_training_is_mended_and_not_otherwise():
     later = changed(title="Another", test__table="other.csv", rules__notebook_only=True, medals={"gold": 0.9})
-    assert later.sha256 == changed().sha256 == load_spec("unibuc-deepfake").sha256
-    assert len({changed(**each).sha256 for each in ({}, {"folds": {"seed": 1}}, {"train__label": "other"})}) == 3
+    assert later.trained_on == changed().trained_on == changed(submission__column="other").trained_on
+    assert changed(train__label="other").trained_on["train"]["label"] == "other"
+    assert changed(target__classes=None).trained_on == changed().trained_on  # a run knows its own
+    kinds = [{}, {"test__table": "other.csv"}, {"pixels": {"planes": [0]}}, {"holdout__label": "other"}]
+    assert [len({changed(**kind).made_from(part) for kind in kinds}) for part in ("test", "holdout")] == [3, 3]
 
 
 def test_a_contest_tells_how_to_open_it_again(tmp_path):

@@ -23,7 +23,10 @@ class Source:
 
 
 def source_of(file: Path) -> Source:
-    """A file, with the scores of the ensemble in whose folder it lies. Raises SubmissionError, DataError."""
+    """A file, with the scores of the ensemble in whose folder it lies, if it is the ensemble's own.
+
+    Raises SubmissionError, DataError.
+    """
     if not file.is_file():
         problem = "is a folder; give the CSV file in it" if file.is_dir() else "does not exist"
         raise SubmissionError(f"{file} {problem}")
@@ -32,6 +35,8 @@ def source_of(file: Path) -> Source:
         return Source(file)
     try:
         content = json.loads(weights.read_text(encoding="utf-8"))
+        if content.get("submission_sha256", "") not in ("", sha256_of(file)):
+            return Source(file)
         scores = [None if content.get(key) is None else float(content[key]) for key in ("oof_score", "nested_score")]
     except (ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{weights}: cannot be read: {error}. Make the ensemble again.") from error
@@ -43,7 +48,7 @@ def newest_ensemble(contest: Contest) -> Source:
     weights = list(contest.ensembles.glob("*/weights.json"))
     if not weights:
         raise SubmissionError(
-            f"{contest.ensembles}: no ensemble yet. Make one with `python ensemble.py -c {contest.slug}`"
+            f"{contest.ensembles}: no ensemble yet. Make one with `python ensemble.py {contest.options}`"
         )
     return source_of(max(weights, key=lambda path: path.stat().st_mtime).parent / "submission.csv")
 

@@ -62,7 +62,7 @@ def shown(names: Sequence[str]) -> str:
 def natural(text: str) -> list[tuple[int, float, str]]:
     """A sorting key with numbers in their order: 2 before 10, img2 before img10."""
     parts = re.split(r"(\d+)", text)
-    return [(0, float(part), part) if part.isdigit() else (1, 0.0, part) for part in parts if part]
+    return [(0, float(part), part) if part.isdecimal() else (1, 0.0, part) for part in parts if part]
 
 
 def _columns(source: Labelled, table: Table) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import csv
 import glob
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +21,7 @@ from competition.patterns import as_glob, capture
 from competition.spec_parts import Source
 
 BLOCK = 1 << 20  # characters of JSON read at a time
+_BETWEEN = re.compile(r"[ \t\r\n,]*")  # the records of a list
 
 
 @dataclass(frozen=True)
@@ -162,21 +164,20 @@ def _read_json(
 
 def _stream(file: IO[str]) -> Iterator[dict[str, Any]]:
     """The records of a JSON list whose bracket has been read: a file of arrays does not fit into memory as objects."""
-    decoder, text = json.JSONDecoder(), ""
+    decoder, text, at = json.JSONDecoder(), "", 0
     while True:
-        text = text.lstrip(" \t\r\n,")
-        if text.startswith("]"):
+        at = _BETWEEN.match(text, at).end()
+        if text.startswith("]", at):
             return
         try:
-            record, end = decoder.raw_decode(text)
+            record, at = decoder.raw_decode(text, at)
         except ValueError:
             more = file.read(BLOCK)
             if not more:
                 raise
-            text += more
+            text, at = text[at:] + more, 0
             continue
         yield record
-        text = text[end:]
 
 
 def _records(

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from competition.contest import Contest
-from competition.errors import DataError
+from competition.errors import DataError, SpecError
 from competition.images import Picture
 from competition.patterns import fill
 from competition.rows.labels import classes_of, read_labels
 from competition.rows.locate import evenly, locate
 from competition.rows.sources import Table, read_csv, read_source
-from competition.spec_parts import Holdout, Labelled, Source
+from competition.spec_parts import Holdout, Labelled, Source, Views
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,8 @@ def _load(contest: Contest, source: Source, group: str | None) -> Rows:
     ids = fill(source.id, table.frame, where)
     labels = read_labels(contest.spec.target, contest.classes, source, table) if isinstance(source, Labelled) else None
     groups = fill(group, table.frame, where).to_numpy(dtype=str) if group else None
+    if groups is not None:
+        groups = np.where(groups == "", ids, groups).astype(str)  # who belongs to no group stands alone
     if not contest.spec.merges:
         _unique(table, ids)
     pictures = locate(contest, source, table)
@@ -154,7 +156,7 @@ def _merged(
     own: list[dict[Picture, None]] = [{} for _ in names]  # a set that keeps its order
     for row, found in zip(number, pictures, strict=True):
         own[row] |= dict.fromkeys(found)
-    chosen = [tuple(found) if views is None or views.stack else evenly(tuple(found), views) for found in own]
+    chosen = [tuple(found) if views is None else _chosen(tuple(found), views) for found in own]
     merged = labels
     if labels is not None:
         merged = labels[first].copy()
@@ -168,6 +170,18 @@ def _merged(
     row_of = np.repeat(np.arange(len(names)), [len(found) for found in chosen])
     images = tuple(picture for found in chosen for picture in found)
     return Rows(names.astype(str), images, row_of, merged, groups)
+
+
+def _chosen(found: tuple[Picture, ...], views: Views) -> tuple[Picture, ...]:
+    """The pictures of a row that stay, as `views` says; one of all their files where they are stacked."""
+    if not views.stack:
+        return evenly(found, views)
+    if len(found) == 1 and len(found[0].files) > 1:  # a pattern has found them all
+        return found
+    if any(picture.index is not None for picture in found):
+        raise SpecError("views.stack: images in arrays cannot be stacked; without it, each is predicted by itself")
+    files = tuple(file for picture in found for file in picture.files)
+    return (Picture(evenly(files, views), None, found[0].pixels),)
 
 
 def _agree(table: Table, ids: np.ndarray, number: np.ndarray, values: np.ndarray, first: np.ndarray, what: str) -> None:
