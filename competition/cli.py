@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -71,6 +72,10 @@ def run(main: Callable[[], None]) -> None:
         main()
     except KeyboardInterrupt:
         sys.exit(_say("interrupted; the same command continues where it stopped", 130))
+    except BrokenPipeError:
+        # Such as | head. Nothing can be said any more, not even by Python itself at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Terminated:
         sys.exit(_say("terminated; the same command continues where it stopped", 143))
     except Exception as error:

@@ -144,7 +144,7 @@ def _standing(contest: Contest, files: list[dict[str, str]]) -> Iterator[Line]:
 
 def _denied(contest: Contest, files: list[dict[str, str]]) -> AccessDenied | Literal["unknown"] | None:
     """Why the smallest of the files may not be downloaded; None if it may."""
-    sizes = {row["name"]: int(row["size"]) for row in files if row["size"].isdigit()}
+    sizes = {row["name"]: int(row["size"]) for row in files if (row["size"] or "").isdecimal()}
     name = min(sizes, key=sizes.get, default="")
     if not name or sizes[name] > SMALL:
         return "unknown"

@@ -127,10 +127,13 @@ def _stranger(listed: Listed) -> Submission:
 
 
 def _file(contest: Contest, entry: Entry) -> Path | None:
-    """The submitted file, if it is still what it was: an ensemble may have been made anew under its name."""
+    """The submitted file, if it is still what it was: an ensemble may have been made anew under its name.
+
+    Of a notebook, the submission that was packed with it.
+    """
     for path in (Path(entry.file), contest.ensembles / (entry.ensemble or "-") / Path(entry.file).name):
         if path.is_file() and sha256_of(path) == entry.sha256:
-            return path
+            return path if path.suffix != ".ipynb" else path.parents[2] / "submission.csv"
     return None
 
 

@@ -72,10 +72,13 @@ def _arrived(
         entry = replace(new_entry(contest, source, message), tag=twin.tag, message=twin.message)
         write_entry(contest.ledger_file, entry)
         return entry, twin
-    entry = replace(pending[-1], file=str(source.file)) if pending else new_entry(contest, source, message)
+    entry = new_entry(contest, source, message)
+    if pending:  # it keeps its tag
+        entry = replace(pending[-1], file=entry.file, message=entry.message if message else pending[-1].message)
     print(f"message   {sent_message(entry)}")
+    command = arguments(entry)  # of a notebook, hours later
     _allow_one_more(contest, yes)
-    return entry, _send(contest, entry, arguments(entry))
+    return entry, _send(contest, entry, command)
 
 
 def _allow_one_more(contest: Contest, yes: bool) -> None:

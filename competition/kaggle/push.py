@@ -30,6 +30,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 TOLERATED = 5  # answers in a row that may fail while something is waited for
 
 QUESTION_TIMEOUT, PUSH_TIMEOUT = 120.0, 600.0
+SLOW_LINE = 50_000  # bytes per second: slower than that, an upload is given up
 
 T = TypeVar("T")
 
@@ -107,9 +108,10 @@ def _push_dataset(packed: Packed, dataset: str, exists: bool, notes: str) -> Non
     """Create the dataset, or its next version."""
     what, message = ("version", [f"--message={notes}"]) if exists else ("create", [])
     print(f"dataset   {dataset}: {what}, {packed.archive.stat().st_size / 1e6:.1f} MB", flush=True)
-    # No time limit: weights are large and lines are slow, and the CLI itself gives up on a dead one.
+    # The CLI itself would wait for a dead line for ever, and all other submissions of the contest with it.
+    limit = PUSH_TIMEOUT + packed.archive.stat().st_size / SLOW_LINE
     arguments = ["datasets", what, "-p", str(packed.dataset), *message]
-    said = _attempt(None, arguments, "Upload unsuccessful", timeout=None)
+    said = _attempt(None, arguments, "Upload unsuccessful", timeout=limit)
     if "is being created" not in said or "Upload unsuccessful" in said:
         raise KaggleError(
             f"the dataset {dataset} was not {'updated' if exists else 'created'}: {_last_words(said)} If that does not "
@@ -159,7 +161,7 @@ def _push_kernel(packed: Packed, kernel: str) -> int:
     return int(version[1])
 
 
-def _attempt(spec: Spec | None, arguments: list[str], expected: str, timeout: float | None) -> str:
+def _attempt(spec: Spec | None, arguments: list[str], expected: str, timeout: float) -> str:
     """What the CLI says, even if it fails: with what matches `expected`, versions of the CLI end with 0 or with 1."""
     try:
         return run_kaggle(spec, *arguments, timeout=timeout)

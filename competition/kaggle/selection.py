@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from competition.errors import DataError
-from competition.kaggle.books import Submission
+from competition.kaggle.books import Submission, distinct
 from competition.metrics import Scale
 from competition.rows.tables import read_table
 from competition.spec import Spec
@@ -145,7 +145,7 @@ def choose(
     else:
         reason = f"{_home(first)}: it rests on all training rows, the public score only on a part of the test rows"
     home_hedges = agreement.opposed and not blind
-    rest = [s for s in candidates if s is not first and not (s.sha8 and s.sha8 == first.sha8)]
+    rest = [s for s in candidates if s is not first and len(distinct([first, s])) == 2]
     rest.sort(key=by_home if home_hedges else by_public, reverse=True)
     if not rest:
         return [Pick(first, reason)]

@@ -118,6 +118,6 @@ def _score(text: str) -> float | None:
     """Kaggle's scores are strings, and empty (or None) where they are not shown."""
     try:
         score = float(text)
-    except ValueError:
+    except (TypeError, ValueError):  # a short line has None
         return None
     return score if math.isfinite(score) else None

@@ -80,6 +80,10 @@ def read_csv(path: Path, encoding: str = "utf-8") -> pd.DataFrame:
         raise DataError(f"{path}: cannot be read as a CSV table: {error}") from error
     if frame.empty:
         raise DataError(f"{path}: no rows")
+    if len(frame.columns) == 1 and ";" in frame.columns[0]:
+        raise DataError(
+            f"{path}: its columns are separated by semicolons. Write it with commas, or with tabs as a .tsv"
+        )
     return frame
 
 
@@ -245,6 +249,6 @@ def _encoding(name: str) -> str:
 def _require(path: Path) -> None:
     if not path.is_file():
         raise DataError(
-            f"{path} does not exist. Download the data first: python -m competition download -c CONTEST; or say with "
-            f"--data where they are"
+            f"{path} does not exist. Download the data first (python -m competition download), say with --data where "
+            "they are, or correct the name in the spec"
         )
