@@ -15,6 +15,7 @@ from support import Tiny, make_contest, write_csv
 
 from competition.contest import Contest
 from competition.errors import DataError, SubmissionError
+from competition.files import sha256_of
 from competition.kaggle import deliver as deliver_module
 from competition.kaggle import patience
 from competition.kaggle.command import kaggle_environment, parse_csv
@@ -23,6 +24,7 @@ from competition.kaggle.download import download
 from competition.kaggle.failures import explain
 from competition.kaggle.ledger import read_ledger
 from competition.kaggle.patience import PassingError, patiently
+from competition.kaggle.source import source_of
 from competition.kaggle.submit import submit
 from competition.stand_in import contest as local_contest
 from competition.stand_in.contest import DAILY_LIMIT, LimitReached, LocalContest
@@ -75,6 +77,15 @@ def write_ensemble(contest: Contest, answers: Path, name: str = "blend") -> Path
     write_csv(folder / "submission.csv", ["id", "label"], rows)
     (folder / "weights.json").write_text(json.dumps({"oof_score": 0.81, "nested_score": 0.79, "metric": "accuracy"}))
     return folder / "submission.csv"
+
+
+def test_scores_of_another_submission_are_not_taken_for_this_ones(tiny):
+    file = write_ensemble(tiny.contest(), tiny.answers)
+    weights = file.with_name("weights.json")
+    record = json.loads(weights.read_text())
+    for sha256, known in (("", 0.79), (sha256_of(file), 0.79), ("0" * 64, None)):  # none in ensembles of before
+        weights.write_text(json.dumps(record | {"submission_sha256": sha256}))
+        assert source_of(file).nested_score == known
 
 
 def test_from_an_empty_home_to_a_score_in_the_ledger(tiny, tmp_path):

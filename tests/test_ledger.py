@@ -200,6 +200,8 @@ def test_a_hedge_must_be_another_file_with_other_predictions():
     assert "not known" in chosen(gone, AGREED)[1][1]
     again = replace(several[0], tag="x", name="again")
     assert [name for name, _ in chosen([several[0], again], AGREED)] == ["a"]
+    notebook = replace(several[0], tag="x", sha8="0a0a0a0a")  # of the same ensemble, with another version of the kit
+    assert [name for name, _ in chosen([several[0], notebook], AGREED)] == ["a"]
     assert chosen([], AGREED) == chosen([submission("d", 0.9, None)], UNKNOWN) == []
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+import cv2
 import nbformat
 import numpy as np
 import pandas as pd
@@ -29,6 +30,7 @@ from competition.kaggle.notebook import submit_notebook
 from competition.kaggle.packing import pack
 from competition.kaggle.submit import submit
 from competition.rows.tables import load_test, load_train
+from competition.spec_parts import Pixels
 from competition.stand_in import contest as local_contest
 from competition.stand_in import notebooks as local_notebooks
 from competition.stand_in.contest import LocalContest
@@ -226,6 +228,43 @@ def test_a_notebook_only_contest_is_predicted_in_float32_and_takes_no_files(trai
     command(trained, "ensemble.py", "--name", "no-file", "--method", "uniform", "--wandb", "disabled")
     with pytest.raises(SubmissionError, match=r"takes notebooks only.* python -m competition notebook -c .*tiny.yaml"):
         submit(contest, dry_run=True)
+
+
+def test_a_run_predicts_only_what_it_was_trained_for(trained, tmp_path):
+    run, rows, target = find_run(trained, "plain-s0"), load_test(trained), trained.spec.target
+
+    def mended(**changes: object) -> Contest:
+        return replace(trained, spec=trained.spec.model_copy(update=changes))
+
+    other_order = mended(target=target.model_copy(update={"classes": target.classes[::-1]}))
+    for contest, problem in (
+        (
+            other_order,
+            r"plain-s0 was trained with another classes: \('cat', 'dog', 'owl'\), now \('owl', 'dog', 'cat'\)",
+        ),
+        (mended(pixels=Pixels(planes=(0,))), r"another spec\.pixels: None, now {'planes': \[0\]}"),
+        (mended(slug="other"), r"another spec\.slug: 'tiny', now 'other'"),
+    ):
+        with pytest.raises(DataError, match=problem):
+            predict_rows(contest, run, "test", rows)
+
+    # What is judged otherwise is predicted as before. What is looked for elsewhere must be predicted anew.
+    log_loss = mended(metric=trained.spec.metric.model_copy(update={"name": "log_loss", "direction": "minimize"}))
+    assert len(predict_rows(log_loss, run, "test", rows)) == len(rows) == len(run.test("test", rows.ids, log_loss))
+    elsewhere = mended(test=trained.spec.test.model_copy(update={"images": "train/{id}.png"}))
+    with pytest.raises(
+        DataError, match=r"test\.npz was made of other test images than the spec names now. Predict again"
+    ):
+        run.test("test", rows.ids, elsewhere)
+
+    shutil.copytree(trained.data, tmp_path / "data")
+    for path in (tmp_path / "data/test").glob("*.png"):
+        cv2.imwrite(str(path), np.zeros((8, 24, 3), dtype=np.uint8))
+    large = replace(trained, data=tmp_path / "data", runs=tmp_path / "runs")
+    with pytest.raises(
+        DataError, match=r"the test images are 8×24 with 3 channels, .*fold0 was trained on 16×16 with 3"
+    ):
+        predict_rows(large, run, "test", load_test(large))
 
 
 def test_of_other_test_rows_the_notebook_makes_no_claim(trained, tmp_path, capsys):

@@ -193,6 +193,23 @@ def test_lines_with_the_same_id_are_the_views_of_one_row(folder):
     folder.write("t.csv", "p,side,n,y\nP1,L,0,1\nP1,L,1,0\n")
     with pytest.raises(DataError, match="line 3: id 'P1_L' has another label than in an earlier line"):
         load_train(folder.contest(BINARY, source, "views: {}\n"))
+    folder.write("t.csv", "p,side,n,y\nP1,L,0,1\nP1,R,3,0\nP1,L,1,1\nP1,L,4,1\n")
+    stacked = load_train(folder.contest(BINARY, source, "views: {stack: true, take: 3}\n"))
+    assert folder.names(stacked) == [["i/0.png+i/1.png+i/4.png"], ["i/3.png+i/3.png+i/3.png"]]
+
+
+def test_rows_without_a_group_stand_alone(folder):
+    folder.touch(*(f"{n}.png" for n in "abcd"))
+    folder.write("t.csv", "id,patient,y\na,P1,1\nb,,0\nc,P1,1\nd,,0\n")
+    source = 'train: {table: t.csv, id: id, images: "{id}.png", label: y}\nfolds: {group: patient}\n'
+    assert load_train(folder.contest(BINARY, source)).groups.tolist() == ["P1", "b", "P1", "d"]
+
+
+def test_a_table_of_semicolons_is_told_from_one_without_the_column(folder):
+    folder.touch("a.png")
+    folder.write("t.csv", "id;y\na;1\n")
+    with pytest.raises(DataError, match=r"t\.csv: its columns are separated by semicolons"):
+        load_train(folder.contest(BINARY, 'train: {table: t.csv, id: id, images: "{id}.png", label: y}\n'))
 
 
 def test_a_long_sample_submission_names_each_row_once(folder):

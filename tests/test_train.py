@@ -194,6 +194,19 @@ def test_a_damaged_cache_is_made_anew(tiny, trained):
     assert cache.read_bytes() == whole
 
 
+def test_what_a_metric_cannot_score_is_said_before_training(tmp_path):
+    tiny = make_contest(tmp_path, n_train=30, classes=("real", "fake"), metric="auc", kind="probability", size=8)
+    contest = tiny.contest()
+    rows = load_train(contest)
+    write_folds(
+        contest, rows, np.where(rows.labels == 1, 2, np.arange(len(rows)) // 2 % 2)
+    )  # all that is fake in one fold
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    said = train(tiny, status=2)
+    assert re.search(r"fold 0 of .*folds\.csv cannot be scored: auc .*Lower folds\.n", said), said
+    assert not (contest.runs / "small-s0").exists()
+
+
 def test_a_second_process_on_the_same_fold_is_refused(tiny, tmp_path):
     runs = tmp_path / "runs"
     shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-*", "ensembles"))
