@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from competition.errors import KitError, SpecError
+from competition.errors import DataError, KitError, SpecError
 from pipeline.augment import Augmentation
 from pipeline.group import ALONE, Group
 
-AHEAD = 8  # batches that each worker has ready
+AHEAD = 8  # batches that each worker has ready, at most
+READY = 1_000_000_000  # bytes of shared memory that all of them may take
 
 
 class TrainingBatches(Dataset):
@@ -44,6 +45,8 @@ class TrainingBatches(Dataset):
         self.pixels, self.labels, self.rows = pixels, labels, rows
         self.augmentation, self.seed = augmentation, seed
         fitting = len(rows) - len(rows) % (group.size * (2 if paired else 1))  # to be shared, and paired
+        if not fitting:
+            raise DataError(f"{len(rows)} images are left to train on, too few for {group.size} processes")
         self.batch_size = min(batch_size, fitting)
         # A last, smaller batch is left out: batch statistics of a few images do harm, and each epoch leaves out others.
         self.per_epoch = len(rows) // self.batch_size
@@ -70,8 +73,10 @@ class TrainingBatches(Dataset):
 
     def stream(self, epoch: int, batch: int, epochs: int, workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """All batches from (epoch, batch) to the end of epoch `epochs` - 1, made ahead of time without a pause."""
+        ahead = None
         if workers:
             atexit.register(_end_workers)
+            ahead = int(np.clip(READY // (workers * self.batch_size * self.pixels[0].nbytes), 2, AHEAD))
         positions = [divmod(n, self.per_epoch) for n in range(epoch * self.per_epoch + batch, epochs * self.per_epoch)]
         loader = DataLoader(
             self,
@@ -80,7 +85,7 @@ class TrainingBatches(Dataset):
             num_workers=workers,
             # Workers share the decoded images with this process; started in another way, each would get a copy.
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-            prefetch_factor=AHEAD if workers else None,
+            prefetch_factor=ahead,
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_prepare_worker,
         )
@@ -88,6 +93,13 @@ class TrainingBatches(Dataset):
             yield from loader
         except KitError as error:  # a worker's comes with its traceback: the last line is what it said
             raise type(error)(str(error).strip().splitlines()[-1].removeprefix(f"{_name(error)}: ")) from error
+        except RuntimeError as error:
+            if "shared memory" not in str(error):
+                raise
+            raise DataError(
+                "the machine's shared memory (/dev/shm) does not suffice for the batches that are made ahead. A "
+                "container gets more by docker run --shm-size=8g, or --ipc=host"
+            ) from error
 
 
 def _name(error: Exception) -> str:

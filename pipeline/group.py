@@ -115,6 +115,8 @@ def joined(device: torch.device) -> Iterator[Group]:
         return
     # A new file for every attempt: what a killed process wrote into the last one would confuse the others.
     store = Path(os.environ[MEETING_PLACE]) / f"attempt{os.environ['TORCHELASTIC_RESTART_COUNT']}"
+    if (store.parent / REASON).is_file():  # another attempt would end as the last one did
+        sys.exit(2)
     group = Group(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, init_method=f"file://{store}", rank=group.rank, world_size=group.size)

@@ -53,7 +53,7 @@ def predict(
         (N, classes) float32, as `Target.family` says; of more than MANY classes, the most probable ones.
     """
     rows = np.arange(len(pixels)) if rows is None else rows
-    context, step = autocast(device, recipe.precision), max(64, recipe.batch_size)
+    context, step = autocast(device, recipe.precision), max(1, max(64, recipe.batch_size) // recipe.accumulate)
     starts = tqdm(range(0, len(rows), step), desc=title, disable=None if title else True, leave=False)
     parts = []
     for start in starts:
