@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Validates a submission, sends it with the kaggle CLI, waits for the score and writes the ledger.
 #   ./submit.sh -c CONTEST [-f FILE] [-m TEXT] [--dry-run] [--force] [--yes]
-# Works from any folder; the paths given to it are relative to the folder you are in.
+# Can be started from any folder; all paths, the usual data/ and runs/ too, are relative to the folder you are in.
 set -euo pipefail
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

@@ -30,6 +30,8 @@ def check_together(recipe: Recipe, processes: int) -> None:
     cards = torch.cuda.device_count()
     if cards and processes > cards:
         raise SpecError(f"--gpus-per-fold {processes}: this machine has {cards}")
+    if torch.backends.mps.is_available():
+        raise SpecError("--gpus-per-fold: Apple's GPU cannot be shared by several processes")
     if recipe.batch_size % processes:
         raise SpecError(f"--gpus-per-fold {processes}: batch_size {recipe.batch_size} has no {processes} equal shares")
     share = recipe.batch_size // processes

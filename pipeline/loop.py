@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from blending.truth import truth_of
-from competition.errors import DataError, Terminated
+from competition.errors import DataError, SpecError, Terminated
 from competition.files import atomic_open
 from competition.interrupt import Termination
 from competition.metrics import Metric
@@ -76,6 +76,7 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
 
     Raises:
         DataError: the loss stopped being a number, or the memory does not suffice; the last good checkpoint stays.
+        SpecError: several processes cannot train this network.
         Terminated: asked to end by SIGTERM; the step was finished and a checkpoint written.
     """
     if task.group.first:
@@ -83,6 +84,11 @@ def train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, u
     try:
         _train_fold(task, fold, folds, tracker, until)
     except RuntimeError as error:
+        if "Expected to have finished reduction" in str(error):
+            name = task.run.recipe.model.name
+            raise SpecError(
+                f"--gpus-per-fold: {name} has weights that not every step uses; leave the option out"
+            ) from error
         if not out_of_memory(error):
             raise
         raise _too_large(task, fold, error) from error

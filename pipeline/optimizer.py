@@ -28,7 +28,8 @@ def create_optimizer(network: nn.Module, settings: Optimizer, device: torch.devi
         {"params": vectors, "weight_decay": free},
     ]
     if settings.name == "muon":
-        last = {id(p) for p in network.get_classifier().parameters()}
+        heads = network.get_classifier()  # distilled networks have two
+        last = {id(p) for head in (heads if isinstance(heads, tuple) else (heads,)) for p in head.parameters()}
         groups[0]["params"] = [p for p in matrices if id(p) not in last]
         groups[1]["use_fallback"] = True
         classifier = [p for p in matrices if id(p) in last]
