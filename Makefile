@@ -51,10 +51,10 @@ test-ray: setup
 	$(PYTHON) -m venv .venv-ray
 	$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > `.venv-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))'`/kit.pth
 	.venv-ray/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-ray.txt
-	.venv-ray/bin/python -m pytest tests/test_ray.py
+	REQUIRE_RAY=1 .venv-ray/bin/python -m pytest tests/test_ray.py
 
 lint: setup
-	$(PY) -m pip install --quiet --disable-pip-version-check 'ruff>=0.14'
+	$(PY) -m pip install --quiet --disable-pip-version-check 'ruff>=0.17,<0.18'
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 

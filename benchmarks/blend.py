@@ -137,7 +137,7 @@ def _large(model: Any, shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
     import numpy as np
 
     from benchmarks.libraries import library_like
-    from benchmarks.processes import ratio, spread
+    from benchmarks.processes import spread
     from blending.convex import least_log_loss
     from blending.greedy import greedy_log_loss
 
@@ -157,7 +157,7 @@ def _large(model: Any, shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
     }
     seconds = _in_turn(contenders, repeats, "x".join(map(str, shape)))
     results: dict[str, Any] = {
-        name: {"seconds": spread(values), "over_reads": ratio(values, seconds["reads"][: len(values)])}
+        name: {"seconds": spread(values), "over_reads": _ratio(values, seconds["reads"])}
         for name, values in seconds.items()
     }
     for name in ("greedy", "convex"):
@@ -166,6 +166,14 @@ def _large(model: Any, shape: tuple[int, ...], repeats: int) -> dict[str, Any]:
     results["convex"]["gap"] = fitted["convex"].gap
     read = [READS * t.nbytes / value / 1e9 for value in seconds["reads"]]
     return {"members": shape[0], "rows": shape[1], "read_gb_per_s": spread(read), "contenders": results}
+
+
+def _ratio(values: list[float], reference: list[float]) -> float:
+    """Of the repeats that both took part in."""
+    from benchmarks.processes import ratio
+
+    n = min(len(values), len(reference))
+    return ratio(values[:n], reference[:n])
 
 
 def _in_turn(contenders: dict[str, Callable[[], float]], repeats: int, title: str) -> dict[str, list[float]]:
@@ -177,7 +185,7 @@ def _in_turn(contenders: dict[str, Callable[[], float]], repeats: int, title: st
 
     first = interleaved(list(contenders), 1, measure, title)
     quick = [name for name, values in first.items() if values[0] < SLOW]
-    more = interleaved(quick, repeats - 1, measure, title)
+    more = interleaved(quick, repeats - 1, measure, title) if quick else {}
     return {name: values + more.get(name, []) for name, values in first.items()}
 
 

@@ -33,8 +33,8 @@ class Evidence:
 
     @property
     def signs(self) -> str:
-        """One sign per fold."""
-        return "".join("+" if gain > 0 else "−" if gain < 0 else "=" for gain in self.folds)
+        """One sign per fold; a question mark where the metric is not defined."""
+        return "".join("+" if gain > 0 else "−" if gain < 0 else "=" if gain == 0 else "?" for gain in self.folds)
 
     @property
     def verdict(self) -> str:
@@ -104,11 +104,18 @@ class _Draws:
             self.groups = np.argsort(inverse, kind="stable")  # rows, one group's after the other's
             self.starts = np.cumsum(self.counts) - self.counts
 
+    def share(self, size: int) -> float:
+        """The part of all rows, or of all groups, that a draw of `size` rows takes."""
+        return size / self.n if self.groups is None else self._groups_in(size) / len(self.counts)
+
+    def _groups_in(self, size: int) -> int:
+        return max(1, round(size * len(self.counts) / self.n))
+
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """About `size` rows; exactly so many where each stands for itself."""
         if self.groups is None:
             return rng.integers(0, self.n, size)
-        picked = rng.integers(0, len(self.counts), max(1, round(size * len(self.counts) / self.n)))
+        picked = rng.integers(0, len(self.counts), self._groups_in(size))
         counts = self.counts[picked]
         first = np.repeat(self.starts[picked] - (np.cumsum(counts) - counts), counts)
         return self.groups[first + np.arange(len(first))]
@@ -123,7 +130,7 @@ def _whole(statistic: Callable[[np.ndarray], float], draws: _Draws, p: np.ndarra
     """
     size = min(draws.n, max(FEW_ROWS, AT_ONCE // (KEPT if isinstance(p, Sparse) else p.shape[1])))
     values = _resampled(statistic, draws, WHOLE_RESAMPLES, size)
-    return statistic(np.arange(draws.n)) + (values - values.mean()) * np.sqrt(size / draws.n)
+    return statistic(np.arange(draws.n)) + (values - values.mean()) * np.sqrt(draws.share(size))
 
 
 def _resampled(

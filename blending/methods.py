@@ -41,6 +41,11 @@ class Library:
     groups: np.ndarray | None = None
 
     @property
+    def independent(self) -> int:
+        """How many rows, or groups of rows, there are."""
+        return len(self.truth) if self.groups is None else len(np.unique(self.groups))
+
+    @property
     def folds(self) -> list[np.ndarray]:
         """The rows of each fold."""
         return [np.flatnonzero(self.fold == k) for k in np.unique(self.fold)]

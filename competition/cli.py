@@ -64,18 +64,24 @@ def contest_of(args: argparse.Namespace) -> "Contest":
 def run(main: Callable[[], None]) -> None:
     """Call `main` and exit with 0 done, 2 the user must change something, 130 Ctrl-C, 143 SIGTERM, 1 anything else.
 
+    141 is what nobody reads any more, as after `| head`.
+
     An error is one message on stderr; its traceback is shown only with --debug.
     """
     debug = "--debug" in sys.argv
     raise_on_sigterm()
     try:
         main()
+        sys.stdout.flush()  # what cannot be written is better known here than to Python at its end
     except KeyboardInterrupt:
         sys.exit(_say("interrupted; the same command continues where it stopped", 130))
-    except BrokenPipeError:
-        # Such as | head. Nothing can be said any more, not even by Python itself at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    except BrokenPipeError as error:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:  # such as | head: as what SIGPIPE ends, with nothing more to write
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        sys.exit(_say(f"BrokenPipeError: {error}", 1))
     except Terminated:
         sys.exit(_say("terminated; the same command continues where it stopped", 143))
     except Exception as error:

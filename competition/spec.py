@@ -125,6 +125,8 @@ class Spec(Strict):
         """What runs depend on, as plain values: settings that are not the default, but for the list of the classes."""
         settings = self.model_dump(mode="json", exclude_defaults=True, include=TRAINED_ON)
         settings["target"].pop("classes", None)  # a run knows its classes, whether declared or discovered
+        if self.holdout is not None and self.holdout.use == "score":
+            settings.pop("holdout")  # no run is trained on it
         if self.submission.row is not None:  # lines of one image make one row
             settings["submission"] = {"row": self.submission.row}
         return settings
@@ -135,8 +137,9 @@ class Spec(Strict):
         return hashlib.sha256(json.dumps(self.trained_on).encode()).hexdigest()
 
     def made_from(self, part: str) -> str:
-        """Hash of the settings that say what the rows of "test" or "holdout" are and look like."""
+        """Hash of the settings that say what the rows of "test" or "holdout" are, look like and are predicted in."""
         settings = self.model_dump(mode="json", exclude_defaults=True, include={part, "views", "pixels"})
+        settings["notebook_only"] = self.rules.notebook_only
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     @property

@@ -109,12 +109,12 @@ def fold_task(
 def _require_scores(contest: Contest, rows: Rows, split: Split) -> None:
     """Raise DataError where the metric is not defined on the rows of a fold, such as an AUC without a positive row."""
     classes = len(contest.classes)
-    if classes > MANY:
+    if classes > MANY or contest.metric.per_row is not None:
         return
     for k in range(split.n):
         labels = rows.labels[split.fold == k]
         try:
-            contest.metric(labels, np.full((len(labels), classes), 1 / classes, dtype=np.float32))
+            contest.metric(labels, np.broadcast_to(np.float32(1 / classes), (len(labels), classes)))
         except DataError as error:
             raise DataError(
                 f"fold {k} of {contest.folds_file} cannot be scored: {error}. Lower folds.n in the spec, leave rare "

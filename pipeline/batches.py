@@ -94,7 +94,7 @@ class TrainingBatches(Dataset):
         except KitError as error:  # a worker's comes with its traceback: the last line is what it said
             raise type(error)(str(error).strip().splitlines()[-1].removeprefix(f"{_name(error)}: ")) from error
         except RuntimeError as error:
-            if "shared memory" not in str(error):
+            if "shared memory" not in str(error) or "Too many open files" in str(error):
                 raise
             raise DataError(
                 "the machine's shared memory (/dev/shm) does not suffice for the batches that are made ahead. A "

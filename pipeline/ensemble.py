@@ -232,7 +232,7 @@ def _decide(contest: Contest, library: Library, partial: list[Prediction], oof: 
     fill = submission.kind == "labels" and submission.empty is None
     accepted = first_decision(family, fill)
     decided = accepted.apply(nested)
-    if len(y) < FEW_ROWS or submission.kind == "top_k":
+    if library.independent < FEW_ROWS or submission.kind == "top_k":
         return _Decided(accepted, decided)
     for kind in decisions_for(metric.name, family, nested.shape[1]):
         parts = []

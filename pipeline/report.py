@@ -120,8 +120,9 @@ def _warnings(ensemble: Ensemble) -> list[Html]:
             f"Too good: the epochs of {', '.join(names)} were chosen on the held-out folds that are scored here "
             "(selected on OOF)."
         )
-    if len(ensemble.nested) < FEW_ROWS:
-        said.append(f"Fewer than {FEW_ROWS} rows: too few to call the ensemble better or worse.")
+    if ensemble.evidence.rows < FEW_ROWS:
+        what = "rows" if ensemble.library.groups is None else "groups of rows"
+        said.append(f"Fewer than {FEW_ROWS} {what}: too few to call the ensemble better or worse.")
     return [element("p", each, class_="card warning") for each in said]
 
 

@@ -12,7 +12,7 @@ LISTED = 12  # submissions in the table, the newest
 
 def trust_section(contest: Contest, findings: Findings, charts: dict[str, Chart], name: str) -> Html:
     if not findings.submissions:
-        hint = f"./submit.sh -c {contest.slug} sends the submission and keeps its score for this place."
+        hint = f"{contest.submit_command} sends the submission and keeps its score for this place."
         nothing = element("div", element("h3", "Expected and scored"), element("p", f"Nothing is scored yet: {hint}"))
         drawn = [figure(charts["reliability"])] if "reliability" in charts else []
         return element("div", *drawn, nothing, class_="charts")

@@ -198,6 +198,9 @@ class Run:
             differences = [] if before is None else _differences(before, now, f"{key}.")
             for name, was, becomes in differences:
                 if not name.startswith("spec.metric"):
+                    if key == "classes" and len(was) == len(becomes):
+                        k = next(k for k, pair in enumerate(zip(was, becomes, strict=True)) if len({*pair}) > 1)
+                        name, was, becomes = f"class {k}", was[k], becomes[k]
                     raise DataError(
                         f"{self.folder} was trained with another {name}: {was!r:.200}, now {becomes!r:.200}. Its "
                         "networks know nothing of that: undo it, or train again under another name"
@@ -314,7 +317,8 @@ def create_run(
         stored = read_yaml(path)
         # Keys that recipes have got since then have their defaults.
         stored["recipe"] = build(Recipe, stored["recipe"], f"{path}: recipe").model_dump(mode="json")
-        for key, before, now in _differences({key: stored.get(key) for key in settings}, settings):
+        known = {key: value for key, value in settings.items() if key in stored}  # earlier versions lack the spec
+        for key, before, now in _differences({key: stored[key] for key in known}, known):
             raise SpecError(
                 f"run {name!r} was started with another {key}: {before!r}, now {now!r}. "
                 f"Give the new one another name (--name), or delete {folder}."

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -20,6 +21,9 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     ["launch.halving", "launch.here", "launch.local", "launch.together", "pipeline.tracking", "test_faults"]
 )
+
+
+started: list[BaseProcess] = []  # all commands of the tests so far; those that outlive their test are killed
 
 
 class Command:
@@ -35,13 +39,17 @@ class Command:
         task = (arguments, output, self.errors, os.environ | environment)
         self.process = CONTEXT.Process(target=_run, args=task)
         self.process.start()
+        started.append(self.process)
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.process.pid, number)
 
     def end(self, patience: float = 240) -> int:
-        """Wait for its end; returns its exit status."""
+        """Wait for its end, which comes at last by force; returns its exit status."""
         self.process.join(patience)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
         return self.process.exitcode
 
     @property

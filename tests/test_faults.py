@@ -707,7 +707,15 @@ def killed_between_upload_and_score(stage: Stage) -> None:
 @case
 def killed_while_the_cli_goes_on_uploading(stage: Stage) -> None:
     stage.write_submission()
-    stage.fault = lambda request: time.sleep(4) if name_of(request) == "PUT" else None
+
+    def until_the_other_waits(request: Request) -> None:
+        end = time.monotonic() + 60
+        while name_of(request) == "PUT" and time.monotonic() < end:
+            if "waiting for it" in getattr(sys.stderr, "getvalue", str)():  # what `submits` redirects it to
+                break
+            time.sleep(0.01)
+
+    stage.fault = until_the_other_waits
     stage.kill_when(stage.start("submit"), lambda: stage.count("PUT") == 1, alone=True)
     submits(stage)
     assert "another submission of this contest is being sent; waiting for it" in stage.said

@@ -42,6 +42,12 @@ def numpy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def packed_numpy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, image=array)
+    return file.getvalue()
+
+
 @pytest.fixture
 def picture(tmp_path):
     """Writes bytes to a file, and says where they are."""
@@ -233,6 +239,7 @@ WHOLE = {
     "lzw": pillow(SMOOTH, "TIFF", compression="tiff_lzw"),
     "float": opencv(SMOOTH.astype(np.float32), ".tif"),
     "npy": numpy(SMOOTH),
+    "npz": packed_numpy(SMOOTH),
 }
 
 

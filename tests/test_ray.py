@@ -21,12 +21,16 @@ ALONE = ["unshare", *(["--map-root-user"] if os.geteuid() else [])]
 ALONE += ["--net", "--uts", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
 
 
+def _skip(reason: str) -> None:
+    (pytest.fail if os.environ.get("REQUIRE_RAY") else pytest.skip)(reason)
+
+
 def test_on_a_cluster():
     if importlib.util.find_spec("ray") is None:
-        pytest.skip("Ray is not installed; `make test-ray` runs this")
+        _skip("Ray is not installed; `make test-ray` runs this")
     tried = subprocess.run([*ALONE, "ip", "link", "set", "lo", "up"], capture_output=True, text=True)
     if tried.returncode:
-        pytest.skip(f"NOT TESTED: --launcher ray. Namespaces are not allowed here: {tried.stderr.strip()}")
+        _skip(f"NOT TESTED: --launcher ray. Namespaces are not allowed here: {tried.stderr.strip()}")
     tests = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/on_a_cluster.py"]
     inside = ["sh", "-ec", 'ip link set lo up; hostname head; exec "$@"', "sh", *tests]
     done = subprocess.run([*ALONE, *inside], cwd=ROOT, capture_output=True, text=True, timeout=1200)

@@ -1,9 +1,15 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from competition.contest import open_contest
 from competition.errors import SpecError
 from competition.spec import SPECS, Spec, list_specs, load_spec
 from competition.strict_yaml import build, parse_yaml, read_yaml
+
+ROOT = Path(__file__).parent.parent
 
 
 def changed(**changes):
@@ -30,9 +36,18 @@ def test_runs_go_on_when_what_comes_after_training_is_mended_and_not_otherwise()
     later = changed(title="Another", test__table="other.csv", rules__notebook_only=True, medals={"gold": 0.9})
     assert later.trained_on == changed().trained_on == changed(submission__column="other").trained_on
     assert changed(train__label="other").trained_on["train"]["label"] == "other"
+    assert changed(holdout=None).trained_on == changed().trained_on != changed(holdout__use="train").trained_on
     assert changed(target__classes=None).trained_on == changed().trained_on  # a run knows its own
     kinds = [{}, {"test__table": "other.csv"}, {"pixels": {"planes": [0]}}, {"holdout__label": "other"}]
     assert [len({changed(**kind).made_from(part) for kind in kinds}) for part in ("test", "holdout")] == [3, 3]
+
+
+def test_output_that_nobody_reads_ends_a_command_without_a_word():
+    command = [sys.executable, "-m", "competition", "list"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
 
 
 def test_a_contest_tells_how_to_open_it_again(tmp_path):

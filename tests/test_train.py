@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from competition.errors import DataError, SpecError
 from competition.rows.tables import load_train
@@ -120,6 +121,19 @@ def test_a_run_leaves_what_it_promises(tiny, trained):
     assert (oof.ids == rows.ids).all() and (oof.labels == rows.labels).all()
     again = train(tiny)
     assert again.count("is done") == 3 and "loss " not in again.replace("log loss", "")
+
+
+def test_a_run_of_an_earlier_version_is_gone_on_with_and_one_of_another_spec_is_not(tiny, trained, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-s1", "ensembles"))
+    path = runs / "tiny/small-s0/config.yaml"
+    config = yaml.safe_load(path.read_text())
+    config["spec"]["train"]["label"] = "other"
+    path.write_text(yaml.safe_dump(config))
+    assert "started with another spec.train.label: 'other', now 'label'" in train(tiny, runs=runs, status=2)
+    del config["spec"]
+    path.write_text(yaml.safe_dump(config))
+    assert train(tiny, runs=runs).count("is done") == 3
 
 
 def test_the_job_goes_on_to_a_submission(tiny, trained):

@@ -1,7 +1,9 @@
 """NumPy files: one image in a .npy or .npz, or many in a .npy."""
 
 import io
+import tokenize
 import zipfile
+import zlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def read_npy(path: Path, index: int | None) -> np.ndarray:
         images = _mapped(path, stat.st_size, stat.st_mtime_ns)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, tokenize.TokenError) as error:
         raise DataError(f"{path}: not a whole .npy file of plain numbers: {error}") from error
     if images.ndim < 3 or not 0 <= index < len(images):
         raise DataError(f"{path}: an array of shape {images.shape} has no image number {index} (the first is 0)")
@@ -42,7 +44,7 @@ def read_npz(encoded: bytes, path: Path) -> np.ndarray:
         with np.load(io.BytesIO(encoded), allow_pickle=False) as archive:
             names = archive.files
             array = archive[names[0]] if len(names) == 1 else None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, OSError, RuntimeError, zlib.error, tokenize.TokenError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a whole .npz file of plain numbers: {error}") from error
     if not isinstance(array, np.ndarray):
         raise DataError(f"{path}: an archive of {', '.join(names[:5]) or 'nothing'}, not of one array")

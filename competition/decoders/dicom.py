@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from competition.errors import DataError
 from competition.spec_parts import Pixels
 
 # What pydicom raises for a file that lacks elements, is cut short, or holds values that make no sense.
-_DAMAGED = (AttributeError, EOFError, KeyError, OSError, RuntimeError, TypeError, ValueError, struct.error)
+_DAMAGED = (AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError, struct.error)
 
 
 def read_dicom(encoded: bytes, pixels: Pixels, where: str) -> np.ndarray:
@@ -39,7 +40,7 @@ def read_dicom(encoded: bytes, pixels: Pixels, where: str) -> np.ndarray:
             return to_bytes(stored, pixels.range, where)
         grey = _windowed(apply_modality_lut(stored, file), file, pixels, where)
         return to_planes(255 - grey if file.PhotometricInterpretation == "MONOCHROME1" else grey, where)
-    except _DAMAGED as error:
+    except (*_DAMAGED, zlib.error) as error:
         raise DataError(f"{where}: not a whole DICOM image: {error}. Download the data again.") from error
 
 

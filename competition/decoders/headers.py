@@ -86,7 +86,7 @@ def tiff_tags(encoded: bytes) -> dict[int, int]:
                 if values * struct.calcsize(code) > inline:
                     (place,) = struct.unpack_from(order + offset_code, encoded, place)
                 (tags[tag],) = struct.unpack_from(order + code, encoded, place)
-    except struct.error:
+    except (struct.error, OverflowError):
         pass  # cut short or not a TIFF: the decoder will say so
     return tags
 
@@ -102,7 +102,7 @@ def cut_short(encoded: bytes) -> bool:
 
 
 def has_webp_exif(encoded: bytes) -> bool:
-    return encoded[12:16] == b"VP8X" and bool(encoded[20] & 0x08)
+    return encoded[12:16] == b"VP8X" and len(encoded) > 20 and bool(encoded[20] & 0x08)
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Ordinary picture files, with OpenCV where it can: it releases the interpreter's lock."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -65,11 +66,15 @@ def _decode(encoded: bytes, flags: int, where: str) -> np.ndarray:
     return image.reshape(*image.shape[:2], -1)
 
 
+# What Pillow raises for damaged files, beside its own.
+_DAMAGED = (EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError, struct.error)
+
+
 def _decode_with_pillow(encoded: bytes, channels: int, where: str) -> np.ndarray:
     from PIL import Image, ImageOps
 
     try:
         image = ImageOps.exif_transpose(Image.open(io.BytesIO(encoded))).convert("RGB" if channels == 3 else "L")
-    except (OSError, SyntaxError, ValueError, IndexError, Image.DecompressionBombError) as error:
+    except (*_DAMAGED, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: not an image that Pillow can decode ({error}). {AGAIN}") from error
     return np.asarray(image).reshape(image.height, image.width, channels)

@@ -3,10 +3,12 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from competition.draft.guess import Guess, named
 from competition.draft.sample import Sample
+from competition.errors import DataError
 from competition.rows.labels import natural
 
 DECLARED = 50  # more classes than this are left to be discovered
@@ -66,17 +68,20 @@ def find_target(frame: pd.DataFrame, labels: Labels, sample: Sample | None) -> l
     if len(labels.columns) > 1:
         return _several_columns(frame[list(labels.columns)], sample)
     column = frame[labels.columns[0]]
+    if (column == "").all():
+        raise DataError(f"the label column {labels.columns[0]!r} is empty")
     delimiter = _delimiter(column)
     if delimiter is not None:
         names = column.str.split(delimiter, regex=False).explode()
         names = names[names != ""]
         share = column.str.contains(delimiter, regex=False).mean()
-        kind = Guess("target.kind", "multilabel", f"{share:.0%} of the rows have several classes")
-        return [kind, Guess("target.delimiter", delimiter), *_classes(names)]
+        kind = Guess("target.kind", "multilabel", f"{share:.0%} of the rows have several classes", delimiter != " ")
+        seen = "" if delimiter != " " else "unless names of classes have spaces; then remove this, and kind: multiclass"
+        return [kind, Guess("target.delimiter", delimiter, seen), *_classes(names)]
     values = column[column != ""]
     numbers = pd.to_numeric(values, errors="coerce")
     count = values.nunique()
-    if numbers.notna().all() and _is_quantity(numbers, sample):
+    if np.isfinite(numbers).all() and _is_quantity(numbers, sample):
         least, greatest = float(numbers.min()), float(numbers.max())
         seen = f"{count:,} different numbers from {least:g} to {greatest:g}; if they are classes: kind: multiclass"
         bounds = Guess("target.range", [least, greatest], "of the training labels; or what the Data page says")

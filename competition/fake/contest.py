@@ -26,11 +26,14 @@ def fake(spec: Spec, rows: int, out: Path) -> tuple[Path, Path]:
 
     Raises DataError: the folder is not empty, the rows are too few, or an image format cannot be written.
     """
+    archive, answers = Path(f"{out}.zip"), Path(f"{out}.answers.csv")
     if out.exists() and any(out.iterdir()):
         raise DataError(f"{out}: is there already, and not empty. Give another --out, or delete it.")
+    for path in (archive, answers):
+        if path.exists():  # it may be the real contest's
+            raise DataError(f"{path}: is there already. Give another --out, or delete it.")
     classes = class_names(spec)
     check_size(spec, classes, rows)
-    archive, answers = Path(f"{out}.zip"), Path(f"{out}.answers.csv")
     rng = np.random.default_rng(0)
     parts = {"train": (spec.train, rows), "test": (spec.test, rows)}
     if spec.holdout is not None:

@@ -80,7 +80,7 @@ def _extract(archive: Path, label: str, folder: Path, budget: _Budget, depth: in
     """
     with open_archive(archive, label, budget.bytes) as contents:
         sizes = _check(label, contents.members, budget)
-        if named and len({name.partition("/")[0] for name in sizes}) > 1:
+        if named and len({name.partition("/")[0] for name in sizes} - {"__MACOSX"}) > 1:
             # train.csv.zip holds train.csv, train.zip a folder train/, or its files bare: these go to train/.
             folder = named.with_name(INNER.sub("", named.name))
         budget.bytes -= sum(sizes.values())

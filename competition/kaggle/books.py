@@ -133,7 +133,10 @@ def _file(contest: Contest, entry: Entry) -> Path | None:
     """
     for path in (Path(entry.file), contest.ensembles / (entry.ensemble or "-") / Path(entry.file).name):
         if path.is_file() and sha256_of(path) == entry.sha256:
-            return path if path.suffix != ".ipynb" else path.parents[2] / "submission.csv"
+            if path.suffix != ".ipynb":
+                return path
+            packed = path.parents[2] / "submission.csv"
+            return packed if packed.is_file() and packed.stat().st_mtime <= path.stat().st_mtime else None
     return None
 
 

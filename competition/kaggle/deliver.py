@@ -19,6 +19,7 @@ from competition.locks import locked
 
 # A submission that just arrived may take a moment to be listed. Seconds.
 LISTING_ATTEMPTS, LISTING_PAUSE = 4, 2.0
+STALE = 60.0  # seconds after which the number of submissions left is asked for again
 
 
 def deliver(
@@ -40,7 +41,8 @@ def deliver(
     Raises KaggleError when it certainly did not arrive, or is not listed.
     """
     # Two shells must not both find that a file was never sent, and then both send it.
-    with locked(contest.runs / ".submit.lock", "another submission of this contest is being sent; waiting for it"):
+    waiting = "another submission of this contest is being sent; waiting for it (end its kaggle process if it hangs)"
+    with locked(contest.runs / ".submit.lock", waiting):
         return _arrived(contest, source, message, arguments, force, yes)
 
 
@@ -76,8 +78,11 @@ def _arrived(
     if pending:  # it keeps its tag
         entry = replace(pending[-1], file=entry.file, message=entry.message if message else pending[-1].message)
     print(f"message   {sent_message(entry)}")
-    command = arguments(entry)  # of a notebook, hours later
     _allow_one_more(contest, yes)
+    began = time.monotonic()
+    command = arguments(entry)
+    if time.monotonic() - began > STALE:  # a notebook ran meanwhile; who was asked is not asked again
+        _allow_one_more(contest, yes=True)
     return entry, _send(contest, entry, command)
 
 

@@ -41,6 +41,11 @@ def submit_notebook(
     """
     source = _ensemble(contest, ensemble)
     folder = source.file.parent
+    if not source.ensemble:
+        raise SubmissionError(
+            f"{folder}: weights.json is of another submission.csv. Make the ensemble again: python ensemble.py "
+            f"{contest.options} --name {folder.name}"
+        )
     check_submission(contest, source.file)
     packed = pack(contest, folder, gpu)
     print(f"packed    {packed.archive}  ({packed.archive.stat().st_size / 1e6:.1f} MB, {packed.digest[:12]})")

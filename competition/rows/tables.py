@@ -11,7 +11,7 @@ import pandas as pd
 from competition.contest import Contest
 from competition.errors import DataError, SpecError
 from competition.images import Picture
-from competition.patterns import fill
+from competition.patterns import columns_in, fill
 from competition.rows.labels import classes_of, read_labels
 from competition.rows.locate import evenly, locate
 from competition.rows.sources import Table, read_csv, read_source
@@ -119,8 +119,9 @@ def _load(contest: Contest, source: Source, group: str | None) -> Rows:
     ids = fill(source.id, table.frame, where)
     labels = read_labels(contest.spec.target, contest.classes, source, table) if isinstance(source, Labelled) else None
     groups = fill(group, table.frame, where).to_numpy(dtype=str) if group else None
-    if groups is not None:
-        groups = np.where(groups == "", ids, groups).astype(str)  # who belongs to no group stands alone
+    if groups is not None:  # who belongs to no group stands alone
+        alone = (table.frame[columns_in(group) or [group]] == "").all(axis=1)
+        groups = np.where(alone, ids, groups).astype(str)
     if not contest.spec.merges:
         _unique(table, ids)
     pictures = locate(contest, source, table)

@@ -50,9 +50,14 @@ def _run(command: list[str], port: int) -> int:
     if program is None:
         raise KitError(f"{command[0]}: no such command")
     process = subprocess.Popen([program, *command[1:]], env=os.environ | environment(port))
-    while True:
-        try:
-            status = process.wait()
-            return status if status >= 0 else 128 - status
-        except KeyboardInterrupt:
-            continue  # Ctrl-C reached the command too; it decides what to do, and the server outlives it
+    try:
+        while True:
+            try:
+                status = process.wait()
+                return status if status >= 0 else 128 - status
+            except KeyboardInterrupt:
+                continue  # Ctrl-C reached the command too; it decides what to do, and the server outlives it
+    finally:
+        if process.poll() is None:  # SIGTERM reached the server alone
+            process.terminate()
+            process.wait()
