@@ -3,6 +3,7 @@
 import argparse
 import errno
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -75,16 +76,12 @@ def run(main: Callable[[], None]) -> None:
         sys.stdout.flush()  # what cannot be written is better known here than to Python at its end
     except KeyboardInterrupt:
         sys.exit(_say("interrupted; the same command continues where it stopped", 130))
-    except BrokenPipeError as error:
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError:  # such as | head: as what SIGPIPE ends, with nothing more to write
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
-        sys.exit(_say(f"BrokenPipeError: {error}", 1))
     except Terminated:
         sys.exit(_say("terminated; the same command continues where it stopped", 143))
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():  # and not another pipe of the command's
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python's own flush at its end
+            sys.exit(141)
         if debug:
             traceback.print_exc()
         if isinstance(error, KitError):
@@ -94,6 +91,13 @@ def run(main: Callable[[], None]) -> None:
             sys.exit(_say(f"{where}{error.strerror}. {UNWRITABLE[error.errno]}, then give the same command again", 2))
         hint = "" if debug else " (--debug shows where)"
         sys.exit(_say(f"{type(error).__name__}: {error}{hint}", 1))
+
+
+def _is_unread() -> bool:
+    """Whether stdout is a pipe whose reader has gone."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _say(message: str, status: int) -> int:

@@ -125,7 +125,7 @@ def test_a_run_leaves_what_it_promises(tiny, trained):
 
 def test_a_run_of_an_earlier_version_is_gone_on_with_and_one_of_another_spec_is_not(tiny, trained, tmp_path):
     runs = tmp_path / "runs"
-    shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-s1", "ensembles"))
+    shutil.copytree(trained.parent, runs / "tiny", ignore=shutil.ignore_patterns("small-s1", "ensembles"))
     path = runs / "tiny/small-s0/config.yaml"
     config = yaml.safe_load(path.read_text())
     config["spec"]["train"]["label"] = "other"
