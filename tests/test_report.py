@@ -141,9 +141,9 @@ def test_the_page_says_what_the_ensemble_is_worth(three):
     page, evidence = report(*three), ensemble.evidence
     low, high = score_interval(three[0].metric, rows.labels, ensemble.judged)
     assert low < ensemble.honest.score < high
-    for said in (f"{ensemble.honest.score:.4f}", f"95 %: {low:.4f} to {high:.4f}", evidence.verdict):
+    for said in (f"{ensemble.honest.score:.4f}", f"95 % {low:.4f} to {high:.4f}", evidence.verdict):
         assert said in page.words
-    gain = f"{evidence.gain:+.4f} accuracy, 95 %: {evidence.low:+.4f} to {evidence.high:+.4f}".replace("-", "−")
+    gain = f"{evidence.gain:+.4f} accuracy, 95 % {evidence.low:+.4f} to {evidence.high:+.4f}".replace("-", "−")
     assert gain in page.words
     for rank, j in enumerate(ensemble.ranking, 1):
         weight = f"{ensemble.weights[j]:.3f} ± {ensemble.fitted.spread[j]:.3f}"
