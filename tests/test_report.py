@@ -149,7 +149,7 @@ def test_the_page_says_what_the_ensemble_is_worth(three):
         weight = f"{ensemble.weights[j]:.3f} ± {ensemble.fitted.spread[j]:.3f}"
         scores = [
             f"{ensemble.single[j].score:.4f}",
-            f"{ensemble.members[j].spread:.4f}",
+            ensemble.members[j].spread("accuracy"),
             f"{ensemble.single[j].loss:.4f}",
         ]
         assert page.line(f"run-{j}") == [str(rank), f"run-{j}", *scores, weight, "100", "3.0"]
