@@ -115,10 +115,13 @@ def test_a_lock_that_nobody_holds_is_not_taken_for_one(tmp_path):
 
 
 def test_a_machine_without_the_run_trains_nothing_and_a_finished_fold_is_left_alone(tmp_path):
-    with pytest.raises(FileNotFoundError, match="runs must be on storage that all share"):
-        run_fold(["--no-such-argument"], tmp_path / "run" / "fold0", 1, 0, ROOT)
     (tmp_path / "fold0").mkdir()
-    (tmp_path / "fold0" / "DONE").touch()
+    for left in (None, "", '{"score": 0.9'):  # no DONE, and such as a copy has cut short
+        if left is not None:
+            (tmp_path / "fold0" / "DONE").write_text(left)
+        with pytest.raises(FileNotFoundError, match="runs must be on storage that all share"):
+            run_fold(["--no-such-argument"], tmp_path / "fold0", 1, 0, ROOT)
+    (tmp_path / "fold0" / "DONE").write_text("{}")
     assert run_fold(["--no-such-argument"], tmp_path / "fold0", 1, 0, ROOT) == 0
     assert [path.name for path in (tmp_path / "fold0").iterdir()] == ["DONE"]
 
