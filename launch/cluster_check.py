@@ -11,18 +11,22 @@ from typing import Any
 
 from competition.errors import DataError
 from launch.child import KIT
-from launch.nodes import SHOWN, Node
+from launch.nodes import SHOWN, Node, living
 from launch.remote import LOCK, STAMP, hashes, look_around, versions
 
 ANSWER_SECONDS = 90.0  # a worker may take some to start on a machine that has never had one
 CODE = ("competition", "folds", "blending", "models", "pipeline", "launch", "recipes")
 
 
-def check_cluster(nodes: Sequence[Node], own_files: Sequence[Path], data: Path, runs: Path) -> None:
-    """Have every machine look at what it shares with this one. Versions that differ are told on stderr.
+def check_cluster(nodes: Sequence[Node], own_files: Sequence[Path], data: Path, runs: Path) -> list[Node]:
+    """Have every machine look at what it shares with this one.
+
+    Versions that differ are told on stderr, and so is a machine that has gone meanwhile: it keeps no other from it.
 
     Args:
         own_files: specs and recipes outside the kit.
+
+    Returns the machines that are still there.
 
     Raises DataError with every machine's every problem, each with what to do about it.
     """
@@ -38,15 +42,20 @@ def check_cluster(nodes: Sequence[Node], own_files: Sequence[Path], data: Path, 
             there = look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False))
             asked[node] = there.remote(files, data, probe, node.id)
         answered, _ = ray.wait(list(asked.values()), num_returns=len(asked), timeout=ANSWER_SECONDS)
-        found, wrong = {}, []
+        found, silent, wrong = {}, {}, []
         for node, answer in asked.items():
             try:
                 if answer not in answered:
                     raise TimeoutError(f"no answer within {ANSWER_SECONDS:.0f} seconds")
                 found[node] = ray.get(answer)
             except (ray.exceptions.RayError, TimeoutError) as error:
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+                silent[node] = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        left = {node.id for node in living(ray.nodes())} if silent else set()
+        for node, reason in silent.items():
+            if node.id in left:
                 wrong.append(f"{node.name} could not be checked: {reason}; see `ray status`, or stop that machine")
+            else:
+                print(f"warning: {node.name} has left the Ray cluster: it gets no fold", file=sys.stderr)
         for node, facts in found.items():
             seen = (probe / node.id).is_file()
             wrong += [f"{node.name}: {problem}" for problem in problems(facts, here, stamp, seen, data, runs)]
@@ -57,6 +66,7 @@ def check_cluster(nodes: Sequence[Node], own_files: Sequence[Path], data: Path, 
     for node, facts in found.items():
         if told := differences(facts["versions"], its_versions):
             print(f"warning: {node.name} has {told}: its folds may come out a little different", file=sys.stderr)
+    return list(found)
 
 
 def kit_files() -> list[Path]:

@@ -46,12 +46,13 @@ def train_on_ray(
     """
     if not tasks:
         return []
-    with _connected(address):
+    with connected(address):
         import ray
 
         nodes, gpus = able(living(ray.nodes()), gpus_per_fold)
+        left = check_cluster(nodes, _own_files(tasks), contest.data.resolve(), contest.runs.resolve())
+        nodes, gpus = able(left, gpus)
         cpus = cpus_per_fold(nodes, gpus)
-        check_cluster(nodes, _own_files(tasks), contest.data.resolve(), contest.runs.resolve())
         print(f"Ray cluster: machines {len(nodes)}, folds to train {len(tasks)}; for each {cpus} CPUs, {gpus} GPUs")
         # Ray itself never tries a task again: supervise knows whether a fold got any further.
         run_fold = ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1, max_retries=0)(remote.run_fold)
@@ -112,7 +113,7 @@ def cluster_address(told: str | None) -> str:
 
 
 @contextmanager
-def _connected(told: str | None) -> Iterator[None]:
+def connected(told: str | None) -> Iterator[None]:
     # Before the import, which reads them: no statistics sent, and one try to connect instead of twenty.
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_NUM_REDIS_GET_RETRIES": "1"}
     try:

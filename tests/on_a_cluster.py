@@ -19,10 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import ray
 
 from competition.rows.tables import load_train
 from folds.split import assign_folds, strata_of
 from folds.store import write_folds
+from launch.cluster_check import check_cluster
+from launch.nodes import living
+from launch.ray_cluster import connected
 from pipeline.run import Fold, open_run
 from pipeline.store import load_predictions
 from tests.commands import ROOT, Command, finish
@@ -214,6 +218,18 @@ def test_machines_die_and_two_commands_train_the_same_runs(cluster, tiny, whole)
 
     again = finish(start(tiny, *both, "--address", "127.0.0.1:1"))  # where no cluster is: none is needed
     assert again.count("is done") == 4
+
+
+def test_a_machine_that_dies_while_it_is_looked_at_gets_no_fold(cluster, tiny, capsys):
+    cluster.add(4)
+    cluster.ready()
+    with connected(HEAD):
+        nodes = living(ray.nodes())
+        cluster.kill("node-4")  # Ray has yet to notice
+        contest = tiny.contest()
+        left = check_cluster(nodes, [], contest.data.resolve(), contest.runs.resolve())
+    assert {node.name for node in nodes} - {node.name for node in left} == {"node-4 (127.0.0.4)"} and left
+    assert "node-4 (127.0.0.4) has left the Ray cluster" in capsys.readouterr().err
 
 
 def test_a_command_told_to_end_ends_all_in_order_and_goes_on_another_time(cluster, tiny, whole):
