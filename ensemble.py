@@ -59,6 +59,10 @@ def main() -> None:
                 print(f"left out: {run.name} ({run.discarded.place}, by the sweep {run.discarded.sweep})")
             elif run.unfinished:
                 print(f"left out: {run.name} (folds {' '.join(map(str, run.unfinished))} are not finished)")
+            elif run.folds_sha256 != split.sha256:
+                print(f"left out: {run.name} (trained on another split than {contest.folds_file} is now)")
+            elif run.classes is not None and set(run.classes) != set(contest.classes):
+                print(f"left out: {run.name} (trained with other classes)")
             else:
                 runs.append(run)
     if not runs:

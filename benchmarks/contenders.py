@@ -230,7 +230,7 @@ class Limit:
             if event.device_type == DeviceType.CPU:  # a kernel's time on the GPU is also its operation's
                 time_of = event.self_device_time_total if on_gpu else event.self_cpu_time_total
                 shares[_kind(event.key)] += time_of
-        total = sum(shares.values())
+        total = sum(shares.values()) or 1.0  # a container may hide the GPU's counters
         return {kind: share / total for kind, share in shares.items()}
 
 

@@ -34,6 +34,7 @@ def main() -> None:
     from benchmarks.machine import describe, describe_lines
     from benchmarks.processes import interleaved, ratio, spread
     from competition.errors import SpecError
+    from launch.local import visible_cards
     from pipeline.config import load_recipe
     from pipeline.device import available_cores, prepare_device
 
@@ -42,7 +43,9 @@ def main() -> None:
     workers = args.workers or (torch.cuda.device_count() if device.type == "cuda" else available_cores())
     if not 2 <= workers <= contest.spec.folds.n:
         raise SpecError(f"--workers {workers}: give a number from 2 to the contest's {contest.spec.folds.n} folds")
-    alone = {"CUDA_VISIBLE_DEVICES": "0"} if device.type == "cuda" else {"TRAIN_CORES": "1", "OMP_NUM_THREADS": "1"}
+    alone = {"TRAIN_CORES": "1", "OMP_NUM_THREADS": "1"}
+    if device.type == "cuda":
+        alone = {"CUDA_VISIBLE_DEVICES": visible_cards()[0]}
     side_by_side = ["--launcher", "local", "--parallel", str(workers), "--fold", *map(str, range(workers))]
     ways: dict[str, tuple[list[str], dict[str, str]]] = {
         "alone": (["--fold", "0"], alone),

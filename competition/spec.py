@@ -157,10 +157,17 @@ def load_spec(name: str) -> Spec:
     path = SPECS / f"{name}.yaml"
     if path.is_file():
         return _read(path)
-    specs = list_specs()
+    specs, broken = [], None
+    for path in sorted(SPECS.glob("*.yaml")):
+        try:
+            specs.append(_read(path))
+        except SpecError as error:  # of somebody's draft, perhaps, that is not meant
+            broken = broken or error
     for spec in specs:
         if spec.kaggle == name:
             return spec
+    if broken:
+        raise broken
     near = difflib.get_close_matches(name, [s.slug for s in specs] + [s.kaggle for s in specs], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise SpecError(

@@ -5,11 +5,13 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from competition.errors import SpecError
 from pipeline.machine import processor
 
 
@@ -20,13 +22,52 @@ def prepare_device() -> torch.device:
     """
     if torch.cuda.is_available():
         # TF32 has 10 bits of mantissa: a recipe's float32 would differ from GPU to GPU in the third digit.
-        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
-        return torch.device("cuda", torch.cuda.current_device())
+        device = torch.device("cuda", torch.cuda.current_device())
+        built_for = torch.cuda.get_arch_list()
+        if torch.version.cuda is not None and built_for:  # AMD's cards have other names
+            name, capability = torch.cuda.get_device_name(device), torch.cuda.get_device_capability(device)
+            require_code(name, capability, built_for)
+        return device
     if torch.backends.mps.is_available():
         return torch.device("mps")
+    if _unseen_gpu():
+        print(
+            f"warning: an NVIDIA GPU is here, but torch {torch.__version__} does not see it, so the CPU is used. "
+            "`python -m competition doctor` tells more; CUDA_VISIBLE_DEVICES= says that it is meant",
+            file=sys.stderr,
+        )
     _keep_freed_memory()
     return torch.device("cpu")
+
+
+def require_code(name: str, capability: tuple[int, int], built_for: Sequence[str]) -> None:
+    """Raise SpecError where torch was built without code for this GPU, as for a P100 since CUDA 13.
+
+    Args:
+        built_for: as torch tells it. sm_80 is for GPUs of capability 8.0 and later 8.x, compute_80 for all later ones.
+    """
+    major, minor = capability
+    for built in built_for:
+        kind, _, digits = built.partition("_")
+        digits = digits.rstrip("af")  # code for one GPU, or one family, alone
+        for_major, for_minor = int(digits[:-1]), int(digits[-1])
+        if kind == "sm" and for_major == major and for_minor <= minor:
+            return
+        if kind == "compute" and (for_major, for_minor) <= (major, minor):
+            return
+    raise SpecError(
+        f"torch {torch.__version__} holds no code for {name} (compute capability {major}.{minor}, it has "
+        f"{' '.join(built_for)}): install an earlier torch for an earlier CUDA (on "
+        "https://pytorch.org/get-started/previous-versions), or use the CPU with CUDA_VISIBLE_DEVICES= in front"
+    )
+
+
+def _unseen_gpu() -> bool:
+    """Whether there is an NVIDIA GPU that torch could use if it saw it: the driver is too old, mostly."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
+    return torch.version.cuda is not None and not hidden and Path("/dev/nvidia0").exists()
 
 
 def _keep_freed_memory() -> None:

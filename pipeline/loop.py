@@ -221,6 +221,7 @@ def _train_epoch(
             finite = losses[: learner.batch].isfinite()
             if not finite.all():
                 raise _diverged(task, fold, epoch + 1, batches, int(finite.logical_not().nonzero()[0]), "loss")
+            now = time.monotonic()  # the look has waited for the steps that the GPU still had to do
             progress.show(float(losses[max(0, batch - 49) : learner.batch].mean()))
             learner.seconds = spent + now - began
             ending = group.any(termination.requested)

@@ -318,6 +318,8 @@ def create_run(
         # Keys that recipes have got since then have their defaults.
         stored["recipe"] = build(Recipe, stored["recipe"], f"{path}: recipe").model_dump(mode="json")
         known = {key: value for key, value in settings.items() if key in stored}  # earlier versions lack the spec
+        if "spec" in known:  # which tells what matters, whatever the spec's file is called now and where it is
+            del known["contest"]
         for key, before, now in _differences({key: stored[key] for key in known}, known):
             raise SpecError(
                 f"run {name!r} was started with another {key}: {before!r}, now {now!r}. "
@@ -375,8 +377,15 @@ def find_runs(contest: Contest, names: Sequence[str]) -> list[Run]:
 
 
 def contest_of(run: Run, data: str | None) -> Contest:
-    """The contest that `run` belongs to, with `data` as its data folder (default: data/<slug>)."""
-    return open_contest(run.contest, data, str(run.folder.parent.parent))
+    """The contest that `run` belongs to, with `data` as its data folder (default: data/<slug>).
+
+    Raises SpecError where the spec that it was started with is no more.
+    """
+    try:
+        return open_contest(run.contest, data, str(run.folder.parent.parent))
+    except SpecError as error:
+        said = f"{run.folder} was started with -c {run.contest}. Say where it is now: -c SPEC"
+        raise SpecError(f"{error}\n{said}") from error
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

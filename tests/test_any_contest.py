@@ -1,6 +1,7 @@
 """Every spec that ships, from data to a scored submission: made-up data, but the commands are those of the README."""
 
 import runpy
+import shutil
 import sys
 import textwrap
 from pathlib import Path
@@ -13,6 +14,7 @@ from competition.contest import Contest, open_contest
 from competition.errors import DataError
 from competition.fake.contest import fake
 from competition.images import read_image
+from competition.kaggle.download import download
 from competition.rows.sources import read_csv
 from competition.rows.tables import load_holdout, load_test, load_train
 from competition.spec import SPECS, load_spec
@@ -114,6 +116,8 @@ def test_made_up_data_fits_unusual_specs(text, tmp_path):
     spec.write_text(head + textwrap.dedent(text))
     archive, answers = fake(load_spec(str(spec)), ROWS, tmp_path / "data")
     contest = open_contest(str(spec), str(tmp_path / "data"), str(tmp_path / "runs"))
+    with pytest.raises(DataError, match=r"holds made-up data.* Delete that folder, and .*runs/unusual"):
+        download(contest)
     train, holdout, test = load_train(contest), load_holdout(contest), load_test(contest)
     for rows in (train, holdout or train, test):
         assert all(image.any() for image in map(read_image, rows.images))
@@ -166,9 +170,14 @@ def test_made_up_data_is_what_the_spec_says(tmp_path):
 
 def test_a_folder_in_use_and_too_few_rows_are_refused(tmp_path):
     spec = load_spec("unibuc-deepfake")
-    fake(spec, 25, tmp_path / "data")
-    with pytest.raises(DataError, match="not empty"):
+    archive, answers = fake(spec, 25, tmp_path / "data")
+    with pytest.raises(DataError, match=r"there already: .*/data, .*/data\.zip, .*/data\.answers\.csv\. "):
         fake(spec, 25, tmp_path / "data")
+    shutil.rmtree(tmp_path / "data")
+    answers.unlink()
+    with pytest.raises(DataError, match=r"there already: \S*/data\.zip\. "):  # it may be the real contest's
+        fake(spec, 25, tmp_path / "data")
+    assert archive.is_file()
     with pytest.raises(DataError, match="5 classes and 5 folds; give 25 rows or more"):
         fake(spec, 24, tmp_path / "other")
 

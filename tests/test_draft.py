@@ -406,7 +406,7 @@ def test_a_draft_replaces_no_file(tmp_path: Path):
 @pytest.mark.parametrize(
     "files, message",
     [
-        ([], "no images"),
+        (["notes.txt"], "no images"),
         (["train.zip"], r"unpack train\.zip first"),
         (["a/1.png", "a/2.png"], "neither folders nor file names look like classes"),
     ],

@@ -668,6 +668,19 @@ def the_same_file_again(stage: Stage) -> None:
 
 
 @case
+def a_score_of_a_rehearsal(stage: Stage) -> None:
+    stage.write_submission()
+    submits(stage)
+    for path in stage.folder.rglob("submissions.json"):  # from now on it is another Kaggle
+        path.unlink()
+    assert stage.kit("ledger") == 0
+    assert "not on Kaggle: of a rehearsal" in stage.said and "Nothing to select yet" in stage.said
+    assert stage.kit("submit") == 0
+    assert "sent; waiting for the score" in stage.said
+    assert len(stage.submissions) == 1 and [entry.status for entry in stage.ledger] == ["complete", "complete"]
+
+
+@case
 def the_same_file_from_another_machine(stage: Stage) -> None:
     stage.write_submission()
     submits(stage)

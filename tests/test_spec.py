@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,15 @@ def test_a_wrong_spec_names_the_key(changes, message):
 def test_a_misspelt_contest_is_told_the_nearest():
     with pytest.raises(SpecError, match="did you mean 'unibuc-deepfake'"):
         load_spec("unibuc-depfake")
+
+
+def test_a_broken_draft_stops_nobody_who_means_another_contest(tmp_path, monkeypatch):
+    shutil.copy(SPECS / "unibuc-deepfake.yaml", tmp_path)
+    (tmp_path / "draft.yaml").write_text("slug: [")
+    monkeypatch.setattr("competition.spec.SPECS", tmp_path)
+    assert load_spec("deepfake-classification-unibuc").slug == "unibuc-deepfake"
+    with pytest.raises(SpecError, match=r"draft\.yaml"):
+        load_spec("nothing-of-that-name")
 
 
 def test_yaml_means_what_it_looks_like():

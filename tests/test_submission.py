@@ -329,6 +329,19 @@ def test_a_sample_that_is_not_what_the_spec_says_is_refused(contest_of, tmp_path
         check_submission(contest, tmp_path / "mine.csv")
 
 
+def test_classes_that_the_sample_writes_in_another_way_are_refused(contest_of):
+    contest = contest_of("label")
+    target = contest.spec.target.model_copy(update={"classes": ("0.0", "1.0", "x.0")})
+    contest = replace(contest, spec=contest.spec.model_copy(update={"target": target}))
+    sample = contest.data / "sample_submission.csv"
+    for value in ("0.0", "x", "2", ""):
+        write_csv(sample, ["id", "y"], [("a", value)])
+        read_sample(contest)
+    write_csv(sample, ["id", "y"], [("a", "1")])
+    with pytest.raises(DataError, match=r"written '1' there, and '1\.0' in the training table"):
+        read_sample(contest)
+
+
 def test_a_long_sample_may_want_a_part_of_the_classes(contest_of, tmp_path):
     contest = contest_of("long distribution")
     write_csv(contest.data / "sample_submission.csv", ["id", "y"], [("bee/1", 0), ("ant/2", 0), ("cow/1", 0)])

@@ -27,6 +27,7 @@ from pipeline.augment import Augmentation
 from pipeline.batches import TrainingBatches
 from pipeline.checkpoint import load_weights
 from pipeline.config import Schedule, load_recipe
+from pipeline.device import require_code
 from pipeline.group import Group
 from pipeline.learner import Learner, create_learner
 from pipeline.optimizer import learning_rate
@@ -379,7 +380,39 @@ def test_an_ensemble_over_bad_runs_is_refused(tiny, tmp_path):
     elsewhere = type(contest)(contest.spec, contest.data, runs / "tiny")
     write_folds(elsewhere, rows, other)
     assert "another split" in run(tiny, "ensemble.py", "small-s0", runs=runs, status=2)
+    said = run(tiny, "ensemble.py", runs=runs, status=2)
+    assert "left out: small-s0 (trained on another split than" in said and "holds no finished run" in said
     assert not (runs / "tiny" / "ensembles").exists()
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_run_goes_on_where_its_spec_has_moved(tiny, tmp_path):
+    runs = tmp_path / "runs"
+    shutil.copytree(tiny.contest().runs, runs / "tiny", ignore=shutil.ignore_patterns("small-s1", "ensembles"))
+    (runs / "tiny" / "small-s0" / "fold1" / "DONE").unlink()
+    for name in (tiny.spec, tiny.spec.parent / "small.yaml"):
+        shutil.copy(name, tmp_path)
+    moved = Tiny(tmp_path / tiny.spec.name, tiny.data, tiny.archive, tiny.answers)
+    train(moved, runs=runs)
+    assert (runs / "tiny" / "small-s0" / "fold1" / "DONE").is_file()
+    config = runs / "tiny" / "small-s0" / "config.yaml"
+    config.write_text(config.read_text().replace(str(tiny.spec), "/nowhere/tiny.yaml"))
+    command = [sys.executable, "infer.py", str(config.parent), "--data", str(tiny.data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "Say where it is now: -c SPEC" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("capability", "has"),
+    [((8, 0), True), ((8, 9), True), ((7, 5), True), ((9, 0), True), ((6, 0), False), ((7, 0), False), ((12, 1), True)],
+)
+def test_a_gpu_that_torch_was_not_built_for_is_refused(capability, has):
+    built_for = ["sm_75", "sm_80", "sm_86", "sm_90a", "compute_100"]
+    if has:
+        require_code("a card", capability, built_for)
+        return
+    with pytest.raises(SpecError, match=r"holds no code for a card \(compute capability \d\.0"):
+        require_code("a card", capability, built_for)
 
 
 def test_a_binary_contest_with_groups_and_an_official_holdout(tmp_path):

@@ -9,6 +9,7 @@ from competition.checks.sheet import draw_sheet
 from competition.checks.survey import Look, describe_common, describe_duplicates, describe_looks, describe_near, look_at
 from competition.contest import Contest
 from competition.errors import DataError
+from competition.made_up import is_made_up
 from competition.patterns import fill
 from competition.rows.locate import locate
 from competition.rows.sources import read_source
@@ -26,9 +27,14 @@ def check(contest: Contest) -> None:
     counted before it is raised.
     """
     print(f"{contest.slug}: {contest.spec.title}")
+    if is_made_up(contest):
+        print(f"{contest.data}: made up, for a rehearsal; not the contest's data")
     _refuse_missing(contest)
     tables = {"train": load_train(contest), "holdout": load_holdout(contest), "test": load_test(contest)}
     rows = {name: found for name, found in tables.items() if found is not None}
+    holdout = contest.spec.holdout
+    if holdout is not None and is_absent(contest, holdout):
+        print(f"holdout: none; {contest.data / holdout.table} is not there, which the spec calls optional")
     looks = {name: _show(contest, name, found) for name, found in rows.items()}
     _show_sample(contest, rows["test"])
     _show_duplicates(contest, rows["train"], looks)

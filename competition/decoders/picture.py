@@ -19,7 +19,10 @@ from competition.decoders.headers import (
 )
 from competition.errors import DataError
 
-AGAIN = "Download the data again: delete its folder first."
+AGAIN = (
+    "Download the data again: delete its folder first. Where Kaggle's own file is damaged, remove its row from the "
+    "training table, or put any image in the place of a test row's; `python -m competition check` names all such files"
+)
 
 
 def decode_picture(encoded: bytes, channels: int, where: str) -> np.ndarray:

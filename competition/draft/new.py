@@ -28,7 +28,7 @@ def new(slug: str, data: Path, out: Path | None) -> None:
     out = out or SPECS / f"{slug}.yaml"
     if out.exists():
         raise SpecError(f"{out} exists. Remove it, or name another file: --out FILE")
-    if not data.exists():
+    if not data.exists() or not any(data.iterdir()):
         nothing_but_its_name = Spec.model_construct(slug=slug, kaggle=slug)
         fetch_data(Contest(nothing_but_its_name, data, Path("runs") / slug))
     guesses = draft(slug, data)

@@ -11,6 +11,7 @@ from competition.fake.pictures import SIDE, draw_picture, encode, to_planes
 from competition.fake.tables import write_answers, write_sample, write_table
 from competition.fake.truth import Truth, check_size, class_names, draw_truth
 from competition.files import atomic_open
+from competition.made_up import MARK, TEXT
 from competition.spec import Spec
 from competition.spec_parts import Source
 
@@ -27,11 +28,9 @@ def fake(spec: Spec, rows: int, out: Path) -> tuple[Path, Path]:
     Raises DataError: the folder is not empty, the rows are too few, or an image format cannot be written.
     """
     archive, answers = Path(f"{out}.zip"), Path(f"{out}.answers.csv")
-    if out.exists() and any(out.iterdir()):
-        raise DataError(f"{out}: is there already, and not empty. Give another --out, or delete it.")
-    for path in (archive, answers):
-        if path.exists():  # it may be the real contest's
-            raise DataError(f"{path}: is there already. Give another --out, or delete it.")
+    # The archive and answers may be the real contest's.
+    if there := [path for path in (out, archive, answers) if path.exists() and (path != out or any(out.iterdir()))]:
+        raise DataError(f"there already: {', '.join(map(str, there))}. Give another --out, or delete what is there.")
     classes = class_names(spec)
     check_size(spec, classes, rows)
     rng = np.random.default_rng(0)
@@ -47,6 +46,7 @@ def fake(spec: Spec, rows: int, out: Path) -> tuple[Path, Path]:
         if part == "test":
             write_sample(spec, classes, lines.row_ids, out / spec.submission.sample)
             write_answers(spec, truth.cells, lines.row_ids, answers)
+    (out / MARK).write_text(TEXT)
     _pack(out, archive)
     return archive, answers
 

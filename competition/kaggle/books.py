@@ -8,7 +8,7 @@ from competition.contest import Contest
 from competition.errors import KaggleError
 from competition.files import sha256_of
 from competition.kaggle.ledger import Entry, Status, read_ledger, write_entry
-from competition.kaggle.submissions import Listed, list_submissions
+from competition.kaggle.submissions import Listed, is_missing, list_submissions
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Submission:
     name: of its ensemble, else of its file. date: UTC, "YYYY-MM-DD HH:MM:SS". tag: as in the ledger; empty for one made
     elsewhere without this kit. sha8: the first 8 digits of the file's hash; empty where not known. file: where its file
     still is, unchanged; None where it is not. in_ledger: False for one that only Kaggle knows.
+    on_kaggle: False for one that Kaggle does not know, as of a rehearsal: its scores do not count, and are left out.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Submission:
     status: Status
     file: Path | None = None
     in_ledger: bool = True
+    on_kaggle: bool = True
 
     @property
     def expected(self) -> float | None:
@@ -59,7 +61,10 @@ def collect(contest: Contest) -> tuple[list[Submission], str]:
         if found is not None and (completed := _completed(entry, found)) != entry:
             write_entry(contest.ledger_file, completed)
             entry = completed
-        submissions.append(_known(contest, entry, found))
+        submission = _known(contest, entry, found)
+        if not complaint and entry.status == "complete" and is_missing(entry.tag, listed):
+            submission = replace(submission, public=None, private=None, on_kaggle=False)
+        submissions.append(submission)
     submissions += [_stranger(each) for each in listed if not each.tag or each.tag in by_tag]
     return sorted(submissions, key=lambda submission: submission.date), complaint
 

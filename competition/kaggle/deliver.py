@@ -14,8 +14,16 @@ from competition.kaggle.credentials import redact
 from competition.kaggle.ledger import Entry, read_ledger, write_entry
 from competition.kaggle.patience import PassingError, pause
 from competition.kaggle.source import Source, new_entry, sent_message
-from competition.kaggle.submissions import Listed, find_submission, list_submissions, submission_limits, until_midnight
+from competition.kaggle.submissions import (
+    Listed,
+    find_submission,
+    is_missing,
+    list_submissions,
+    submission_limits,
+    until_midnight,
+)
 from competition.locks import locked
+from competition.made_up import refuse_made_up
 
 # A submission that just arrived may take a moment to be listed. Seconds.
 LISTING_ATTEMPTS, LISTING_PAUSE = 4, 2.0
@@ -38,8 +46,9 @@ def deliver(
     Returns:
         The ledger's row, and the submission as Kaggle lists it; None where the ledger knows the score already.
 
-    Raises KaggleError when it certainly did not arrive, or is not listed.
+    Raises KaggleError when it certainly did not arrive, or is not listed; DataError when the contest's data is made up.
     """
+    refuse_made_up(contest)
     # Two shells must not both find that a file was never sent, and then both send it.
     waiting = "another submission of this contest is being sent; waiting for it (end its kaggle process if it hangs)"
     with locked(contest.runs / ".submit.lock", waiting):
@@ -57,12 +66,13 @@ def _arrived(
     """`deliver`, by whoever holds the lock."""
     sha256 = sha256_of(source.file)
     known = [entry for entry in read_ledger(contest.ledger_file) if entry.sha256 == sha256 and entry.status != "error"]
-    scored = [entry for entry in known if entry.status == "complete"]
+    pending = [entry for entry in known if entry.status == "pending"]
+    listed = list_submissions(contest.spec)
+    # A score of a rehearsal, or from another account, says nothing of what this Kaggle has.
+    scored = [entry for entry in known if entry.status == "complete" and not is_missing(entry.tag, listed)]
     if scored and not force:
         print(f"This was submitted on {scored[-1].time} already; it is not sent again.")
         return scored[-1], None
-    pending = [entry for entry in known if entry.status == "pending"]
-    listed = list_submissions(contest.spec)
     found = next((each for each in listed if pending and each.tag == pending[-1].tag), None)
     if found:
         # What the last call began comes first, also under --force: it may be the very submission that was meant.

@@ -14,6 +14,7 @@ from competition.kaggle.archive import DISK_RESERVE, CorruptArchive, unpack
 from competition.kaggle.command import ask_kaggle, run_kaggle
 from competition.kaggle.patience import PassingError, pause
 from competition.locks import locked
+from competition.made_up import refuse_made_up
 
 # The CLI waits 300 s for each mebibyte, but a line so slow that not one arrives in this time is as good as dead.
 STALLED = 600.0
@@ -24,6 +25,7 @@ def download(contest: Contest) -> None:
 
     Raises KaggleError and DataError as `fetch_data`, and DataError when it holds other tables than the spec names.
     """
+    refuse_made_up(contest)
     n = fetch_data(contest)
     check_tables(contest)
     if n is None:

@@ -67,7 +67,9 @@ def _print_table(contest: Contest, submissions: list[Submission], picks: list[Pi
         scores = "".join(f"{_score(score):>9}" for score in (s.oof, s.nested, s.public, s.private))
         known = s.nested is not None and s.public is not None
         difference = f"{s.nested - s.public:+.5f}" if known else "–"
-        notes = [*([s.status] if s.status != "complete" else []), *([] if s.in_ledger else ["not in the ledger"])]
+        notes = [s.status] if s.status != "complete" else []
+        notes += [] if s.in_ledger else ["not in the ledger"]
+        notes += [] if s.on_kaggle else ["not on Kaggle: of a rehearsal, or another account"]
         line = f"{marks.get(id(s), ''):>3} {number:>4} {s.date[:16]:<16}  {name:<{wide}}{scores}  {difference:>15}"
         print(f"{line}  {', '.join(notes)}".rstrip())
     if len(submissions) >= NEWEST:

@@ -77,6 +77,14 @@ def find_submission(spec: Spec, tag: str) -> Listed | None:
     return next((each for each in list_submissions(spec) if each.tag == tag), None)
 
 
+def is_missing(tag: str, listed: list[Listed]) -> bool:
+    """Whether Kaggle has no submission of that tag: `listed` is all it has. Older ones of very many it may still have.
+
+    Such a one was sent to a local Kaggle, for a rehearsal, or from another account.
+    """
+    return len(listed) < NEWEST and all(each.tag != tag for each in listed)
+
+
 def submission_limits(spec: Spec) -> Limits | None:
     """How many submissions were and may be made today; None where this version of the CLI cannot tell."""
     try:

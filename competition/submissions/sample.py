@@ -15,6 +15,8 @@ from competition.rows.tables import read_ids, read_table
 
 # What pandas calls a column without a name: an index that the host wrote by mistake.
 STRAY = re.compile(r"Unnamed: \d+")
+# A whole number that some program wrote as a fraction.
+WHOLE = re.compile(r"^(-?\d+)\.0+$")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def read_sample(contest: Contest) -> Sample:
 
     Raises:
         DataError: it is missing or no table; lacks a column, or has one that the spec does not know; an id is empty or
-            repeated, or does not fit the pattern of a long file.
+            repeated, or does not fit the pattern of a long file; classes are numbers that it writes in another way.
         SpecError: the spec's submission names a class that the target does not have.
     """
     submission = contest.spec.submission
@@ -57,6 +59,8 @@ def read_sample(contest: Contest) -> Sample:
             f"{path}: the spec's submission says nothing of column {extra[0]!r}; it knows "
             f"{', '.join(map(repr, [submission.id, *known]))}. Correct the spec."
         )
+    if submission.kind in ("label", "labels", "top_k"):
+        _refuse_other_writing(contest, path, table[submission.column])
     lines = read_ids(path, table, submission.id)
     if not long:
         held = np.array([by_class[column] for column in found if by_class], dtype=np.int64)
@@ -73,6 +77,20 @@ def read_sample(contest: Contest) -> Sample:
     row_of, ids = pd.factorize(parts["id"])
     class_of = pd.Index(names).get_indexer(parts["class"])
     return Sample(path, lines, tuple(found), ids.to_numpy(dtype=str), row_of, classes, class_of)
+
+
+def _refuse_other_writing(contest: Contest, path: Path, cells: pd.Series) -> None:
+    """Raise DataError where the classes are written 1.0 and the sample says 1, or the reverse: Kaggle compares text."""
+    kind, delimiter = contest.spec.submission.kind, contest.spec.submission.delimiter
+    values = cells.unique() if kind == "label" else cells.str.split(delimiter, regex=False).explode().unique()
+    known = {WHOLE.sub(r"\1", name): name for name in contest.classes}
+    for value in values:
+        name = known.get(WHOLE.sub(r"\1", value), value)
+        if name != value and value not in contest.classes:
+            raise DataError(
+                f"{path}: a class is written {value!r} there, and {name!r} in the training table. What is submitted "
+                "is the latter: write the table's labels as the sample does"
+            )
 
 
 def _submitted(contest: Contest) -> np.ndarray:
