@@ -49,16 +49,19 @@ def test_all_missing_and_unreadable_images_are_counted_before_it_stops(tiny: Tin
         check(tiny.contest())
     missing, *named = str(caught.value).split("\n")
     assert missing == "15 rows have no image:"
-    assert len(named) == 10 + 3
+    assert len(named) == 10 + 3 + 1
     assert "train.csv, line 2: train/train000.png is not there" in named[0]
     assert named[10] == "2 images cannot be read:"
-    assert "train020.png" in named[11] and "test003.png" in named[12]
+    assert named[11].endswith("train020.png: the image is empty or cut short.") and "test003.png" in named[12]
+    assert named[13].startswith("Download the data again")
 
 
 def test_unreadable_images_alone_are_refused_after_the_rest_is_shown(tiny: Tiny, capsys: pytest.CaptureFixture):
-    (tiny.data / "test" / "test003.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 images cannot be read:\n.*test003\.png"):
+    for image in (tiny.data / "test").iterdir():
+        image.write_bytes(b"")
+    with pytest.raises(DataError, match=r"20 images cannot be read:\n(.*test0\d\d\.png.*\n){10}  all of them: .*"):
         check(tiny.contest())
+    assert (tiny.contest().runs / "unreadable.txt").read_text().count(".png: the image is empty") == 20
     assert "sample images:" in capsys.readouterr().out
 
 

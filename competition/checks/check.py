@@ -8,7 +8,9 @@ from competition.checks.labels import describe_labels
 from competition.checks.sheet import draw_sheet
 from competition.checks.survey import Look, describe_common, describe_duplicates, describe_looks, describe_near, look_at
 from competition.contest import Contest
+from competition.decoders.picture import AGAIN
 from competition.errors import DataError
+from competition.files import atomic_open
 from competition.made_up import is_made_up
 from competition.patterns import fill
 from competition.rows.locate import locate
@@ -41,7 +43,7 @@ def check(contest: Contest) -> None:
     sheet = contest.runs / "check.png"
     draw_sheet(contest, rows["train"], rows["test"], sheet)
     print(f"sample images: {sheet}")
-    _refuse([], [look.error for some in looks.values() for look in some if look.error])
+    _refuse(contest, [], [look.error for some in looks.values() for look in some if look.error])
 
 
 def _refuse_missing(contest: Contest) -> None:
@@ -60,17 +62,22 @@ def _refuse_missing(contest: Contest) -> None:
         missing += [f"{table.place(row)}: {' or '.join(paths)} is not there" for row, *paths in named]
         missing += [""] * (len(rows) - NAMED)
     if missing:
-        _refuse(missing, [look.error for look in look_at(there, "all images", hashes=False) if look.error])
+        _refuse(contest, missing, [look.error for look in look_at(there, "all images", hashes=False) if look.error])
 
 
-def _refuse(missing: list[str], unreadable: list[str]) -> None:
-    """Raises DataError naming the first of each, if there are any."""
-    said = []
+def _refuse(contest: Contest, missing: list[str], unreadable: list[str]) -> None:
+    """Raises DataError naming the first of each, if there are any; of many unreadable ones a file names all."""
+    said, unreadable = [], [line.removesuffix(f" {AGAIN}") for line in unreadable]
     for lines, what in ((missing, "rows have no image"), (unreadable, "images cannot be read")):
         if lines:
             said += [f"{len(lines):,} {what}:", *(f"  {line}" for line in lines if line)][: NAMED + 1]
+    if len(unreadable) > NAMED:
+        path = contest.runs / "unreadable.txt"
+        with atomic_open(path) as file:
+            file.writelines(f"{line}\n" for line in unreadable)
+        said.append(f"  all of them: {path}")
     if said:
-        raise DataError("\n".join(said))
+        raise DataError("\n".join([*said, *([AGAIN] if unreadable else [])]))
 
 
 def _show(contest: Contest, name: str, rows: Rows) -> list[Look]:
