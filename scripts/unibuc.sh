@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 C=${CONTEST:-unibuc-deepfake}
-read -ra recipes <<< "${RECIPES:-trace-resnet trace-resnet-cutmix}"
+read -ra recipes <<< "${RECIPES:-trace-resnet trace-resnet-cutmix trace-resnet-no-flips}"
 runs=("${recipes[@]/%/-s0}")
 # The starting point is four CNNs, soft-voted with equal weights. Its author varied hidden width, weight decay,
 # augmentation and seed; only the widths are known, so these are two widths with two seeds each.
