@@ -66,7 +66,8 @@ def main() -> None:
             else:
                 runs.append(run)
     if not runs:
-        raise DataError(f"{contest.runs} holds no finished run. Train one: python train.py {contest.options} -r RECIPE")
+        train = f"python train.py {contest.options} -r RECIPE"
+        raise DataError(f"{contest.runs} holds no finished run that fits. Train one: {train}")
 
     options = Options(args.method, args.max_members, args.pool_seeds)
     ensemble = fit_ensemble(contest, runs, rows, split, options)

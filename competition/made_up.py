@@ -18,5 +18,5 @@ def refuse_made_up(contest: Contest) -> None:
     if is_made_up(contest) and os.environ.get("KAGGLE_API_ENVIRONMENT") != "LOCALHOST":
         raise DataError(
             f"{contest.data} holds made-up data, of `python -m competition fake`, and not the contest's. Delete that "
-            f"folder, and {contest.runs}, which was made of it; or give other folders with --data and --runs."
+            f"folder, and in {contest.runs} what was made of it; or give other folders with --data and --runs."
         )

@@ -166,13 +166,12 @@ def load_spec(name: str) -> Spec:
     for spec in specs:
         if spec.kaggle == name:
             return spec
-    if broken:
-        raise broken
     near = difflib.get_close_matches(name, [s.slug for s in specs] + [s.kaggle for s in specs], n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise SpecError(
         f"no contest is called {name!r}; {hint}Known: {', '.join(s.slug for s in specs)}. "
         f"For a contest of your own write {SPECS / (name + '.yaml')} or give the path of its YAML file."
+        + (f"\nOne of them cannot be read: {broken}" if broken else "")
     )
 
 

@@ -4,7 +4,8 @@ import fcntl
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from launch.child import KIT
 from launch.nodes import SHOWN, Node, living
 from launch.remote import LOCK, STAMP, hashes, look_around, versions
 
+NOTICE_SECONDS = 30.0  # after a machine has gone, by Ray's own settings
 ANSWER_SECONDS = 90.0  # a worker may take some to start on a machine that has never had one
 CODE = ("competition", "folds", "blending", "models", "pipeline", "launch", "recipes")
 
@@ -50,7 +52,7 @@ def check_cluster(nodes: Sequence[Node], own_files: Sequence[Path], data: Path, 
                 found[node] = ray.get(answer)
             except (ray.exceptions.RayError, TimeoutError) as error:
                 silent[node] = (str(error).strip().splitlines() or [type(error).__name__])[-1]
-        left = {node.id for node in living(ray.nodes())} if silent else set()
+        left = _living_of(silent)
         for node, reason in silent.items():
             if node.id in left:
                 wrong.append(f"{node.name} could not be checked: {reason}; see `ray status`, or stop that machine")
@@ -67,6 +69,16 @@ def check_cluster(nodes: Sequence[Node], own_files: Sequence[Path], data: Path, 
         if told := differences(facts["versions"], its_versions):
             print(f"warning: {node.name} has {told}: its folds may come out a little different", file=sys.stderr)
     return list(found)
+
+
+def _living_of(nodes: Iterable[Node]) -> set[str]:
+    """The ids of those that are still there, once Ray has had the time to notice which are not."""
+    import ray
+
+    ids, end = {node.id for node in nodes}, time.monotonic() + NOTICE_SECONDS
+    while (left := ids & {node.id for node in living(ray.nodes())}) and time.monotonic() < end:
+        time.sleep(0.5)
+    return left
 
 
 def kit_files() -> list[Path]:

@@ -7,7 +7,7 @@ import torch
 
 from launch.job import Job
 from launch.tasks import Failure, FoldTask
-from pipeline.device import prepare_device
+from pipeline.device import place_of, prepare_device
 from pipeline.group import Group, joined
 from pipeline.loop import Task, train_fold
 from pipeline.run import Run
@@ -34,7 +34,7 @@ def _train_runs(job: Job, tasks: list[FoldTask], mode: str, device: torch.device
         pixels = job.pixels[run.recipe.image]
         target, views = contest.spec.target, contest.spec.views
         task = Task(run, job.rows, job.split, target, contest.classes, contest.metric, pixels, device, views, group)
-        print(f"{name}: {run.recipe.model.name}, {run.recipe.schedule.epochs} epochs, on {device}")
+        print(f"{name}: {run.recipe.model.name}, {run.recipe.schedule.epochs} epochs, on {place_of(device)}")
         for each in waiting:
             with each.fold.locked() if group.first else nullcontext():
                 group.wait()  # until the first one has the lock

@@ -32,12 +32,6 @@ def prepare_device() -> torch.device:
         return device
     if torch.backends.mps.is_available():
         return torch.device("mps")
-    if _unseen_gpu():
-        print(
-            f"warning: an NVIDIA GPU is here, but torch {torch.__version__} does not see it, so the CPU is used. "
-            "`python -m competition doctor` tells more; CUDA_VISIBLE_DEVICES= says that it is meant",
-            file=sys.stderr,
-        )
     _keep_freed_memory()
     return torch.device("cpu")
 
@@ -58,16 +52,18 @@ def require_code(name: str, capability: tuple[int, int], built_for: Sequence[str
         if kind == "compute" and (for_major, for_minor) <= (major, minor):
             return
     raise SpecError(
-        f"torch {torch.__version__} holds no code for {name} (compute capability {major}.{minor}, it has "
-        f"{' '.join(built_for)}): install an earlier torch for an earlier CUDA (on "
-        "https://pytorch.org/get-started/previous-versions), or use the CPU with CUDA_VISIBLE_DEVICES= in front"
+        f"torch {torch.__version__} holds no code for {name}, of compute capability {major}.{minor}. Install an "
+        "earlier torch, for an earlier CUDA (https://pytorch.org/get-started/previous-versions), or hide the GPU: "
+        "CUDA_VISIBLE_DEVICES="
     )
 
 
-def _unseen_gpu() -> bool:
-    """Whether there is an NVIDIA GPU that torch could use if it saw it: the driver is too old, mostly."""
+def place_of(device: torch.device) -> str:
+    """The device in words; with a hint where it is the CPU although there is a GPU: the driver is too old, mostly."""
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1")
-    return torch.version.cuda is not None and not hidden and Path("/dev/nvidia0").exists()
+    if device.type == "cpu" and torch.version.cuda is not None and not hidden and Path("/dev/nvidia0").exists():
+        return "cpu (torch does not see the NVIDIA GPU that is here; `python -m competition doctor` tells more)"
+    return str(device)
 
 
 def _keep_freed_memory() -> None:

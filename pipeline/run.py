@@ -314,7 +314,8 @@ def create_run(
         "classes": list(contest.classes),
     }
     if path.exists():
-        stored = read_yaml(path)
+        written = read_yaml(path)
+        stored = dict(written)
         # Keys that recipes have got since then have their defaults.
         stored["recipe"] = build(Recipe, stored["recipe"], f"{path}: recipe").model_dump(mode="json")
         known = {key: value for key, value in settings.items() if key in stored}  # earlier versions lack the spec
@@ -325,17 +326,22 @@ def create_run(
                 f"run {name!r} was started with another {key}: {before!r}, now {now!r}. "
                 f"Give the new one another name (--name), or delete {folder}."
             )
+        if written["contest"] != contest.name:  # from now on it is opened by its new name
+            _write_config(path, written | {"contest": contest.name})
     else:
         environment = {
             "python": platform.python_version(),
             "packages": {package: _version(package) for package in PACKAGES},
             "git_commit": _git_commit(),
         }
-        with atomic_open(path) as file:
-            belongs = {"sweep": sweep} if sweep else {}
-            written = settings | belongs | {"spec_sha256": contest.spec.sha256, "environment": environment}
-            yaml.safe_dump(written, file, sort_keys=False, allow_unicode=True)
+        belongs = {"sweep": sweep} if sweep else {}
+        _write_config(path, settings | belongs | {"spec_sha256": contest.spec.sha256, "environment": environment})
     return open_run(folder)
+
+
+def _write_config(path: Path, settings: dict[str, Any]) -> None:
+    with atomic_open(path) as file:
+        yaml.safe_dump(settings, file, sort_keys=False, allow_unicode=True)
 
 
 def open_run(folder: Path) -> Run:
@@ -381,11 +387,9 @@ def contest_of(run: Run, data: str | None) -> Contest:
 
     Raises SpecError where the spec that it was started with is no more.
     """
-    try:
-        return open_contest(run.contest, data, str(run.folder.parent.parent))
-    except SpecError as error:
-        said = f"{run.folder} was started with -c {run.contest}. Say where it is now: -c SPEC"
-        raise SpecError(f"{error}\n{said}") from error
+    if "/" in run.contest and not Path(run.contest).is_file():
+        raise SpecError(f"{run.contest}, the spec of {run.folder}, is not there any more. Say where it is now: -c SPEC")
+    return open_contest(run.contest, data, str(run.folder.parent.parent))
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -678,6 +678,8 @@ def a_score_of_a_rehearsal(stage: Stage) -> None:
     assert stage.kit("submit") == 0
     assert "sent; waiting for the score" in stage.said
     assert len(stage.submissions) == 1 and [entry.status for entry in stage.ledger] == ["complete", "complete"]
+    assert stage.kit("ledger") == 0
+    assert "1 different submissions have both scores" in stage.said and "1st  blend" in stage.said
 
 
 @case

@@ -381,7 +381,7 @@ def test_an_ensemble_over_bad_runs_is_refused(tiny, tmp_path):
     write_folds(elsewhere, rows, other)
     assert "another split" in run(tiny, "ensemble.py", "small-s0", runs=runs, status=2)
     said = run(tiny, "ensemble.py", runs=runs, status=2)
-    assert "left out: small-s0 (trained on another split than" in said and "holds no finished run" in said
+    assert "left out: small-s0 (trained on another split than" in said and "holds no finished run that fits" in said
     assert not (runs / "tiny" / "ensembles").exists()
 
 
@@ -396,7 +396,9 @@ def test_a_run_goes_on_where_its_spec_has_moved(tiny, tmp_path):
     train(moved, runs=runs)
     assert (runs / "tiny" / "small-s0" / "fold1" / "DONE").is_file()
     config = runs / "tiny" / "small-s0" / "config.yaml"
-    config.write_text(config.read_text().replace(str(tiny.spec), "/nowhere/tiny.yaml"))
+    text = config.read_text()
+    assert f"contest: {moved.spec.resolve()}\n" in text
+    config.write_text(text.replace(str(moved.spec.resolve()), "/nowhere/tiny.yaml"))
     command = [sys.executable, "infer.py", str(config.parent), "--data", str(tiny.data)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 2 and "Say where it is now: -c SPEC" in done.stderr
@@ -411,7 +413,7 @@ def test_a_gpu_that_torch_was_not_built_for_is_refused(capability, has):
     if has:
         require_code("a card", capability, built_for)
         return
-    with pytest.raises(SpecError, match=r"holds no code for a card \(compute capability \d\.0"):
+    with pytest.raises(SpecError, match=r"holds no code for a card, of compute capability \d\.0"):
         require_code("a card", capability, built_for)
 
 

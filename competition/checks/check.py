@@ -67,7 +67,8 @@ def _refuse_missing(contest: Contest) -> None:
 
 def _refuse(contest: Contest, missing: list[str], unreadable: list[str]) -> None:
     """Raises DataError naming the first of each, if there are any; of many unreadable ones a file names all."""
-    said, unreadable = [], [line.removesuffix(f" {AGAIN}") for line in unreadable]
+    said, damaged = [], any(line.endswith(AGAIN) for line in unreadable)
+    unreadable = [line.removesuffix(f" {AGAIN}") for line in unreadable]
     for lines, what in ((missing, "rows have no image"), (unreadable, "images cannot be read")):
         if lines:
             said += [f"{len(lines):,} {what}:", *(f"  {line}" for line in lines if line)][: NAMED + 1]
@@ -77,7 +78,7 @@ def _refuse(contest: Contest, missing: list[str], unreadable: list[str]) -> None
             file.writelines(f"{line}\n" for line in unreadable)
         said.append(f"  all of them: {path}")
     if said:
-        raise DataError("\n".join([*said, *([AGAIN] if unreadable else [])]))
+        raise DataError("\n".join([*said, *([AGAIN] if damaged else [])]))
 
 
 def _show(contest: Contest, name: str, rows: Rows) -> list[Look]:

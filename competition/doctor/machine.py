@@ -84,6 +84,8 @@ def torch() -> Iterator[Line]:
     facts, problem = _ask("-m", "pipeline.device", timeout=TORCH_TIMEOUT)
     if facts is None:
         fix = "pip install --force-reinstall torch torchvision; for a GPU, see https://pytorch.org/get-started/locally"
+        if "holds no code for" in problem:
+            fix = "install an earlier torch, for an earlier CUDA: https://pytorch.org/get-started/previous-versions"
         yield Line(STOP, "torch", f"{_version('torch')} does not work: {problem}", fix)
         return
     version = facts["version"]

@@ -62,7 +62,7 @@ def collect(contest: Contest) -> tuple[list[Submission], str]:
             write_entry(contest.ledger_file, completed)
             entry = completed
         submission = _known(contest, entry, found)
-        if not complaint and entry.status == "complete" and is_missing(entry.tag, listed):
+        if not complaint and entry.status == "complete" and is_missing(entry, listed):
             submission = replace(submission, public=None, private=None, on_kaggle=False)
         submissions.append(submission)
     submissions += [_stranger(each) for each in listed if not each.tag or each.tag in by_tag]

@@ -69,7 +69,7 @@ def _arrived(
     pending = [entry for entry in known if entry.status == "pending"]
     listed = list_submissions(contest.spec)
     # A score of a rehearsal, or from another account, says nothing of what this Kaggle has.
-    scored = [entry for entry in known if entry.status == "complete" and not is_missing(entry.tag, listed)]
+    scored = [entry for entry in known if entry.status == "complete" and not is_missing(entry, listed)]
     if scored and not force:
         print(f"This was submitted on {scored[-1].time} already; it is not sent again.")
         return scored[-1], None

@@ -28,7 +28,8 @@ def show_ledger(contest: Contest) -> None:
         print(f"{contest.slug}: no submission yet. {contest.submit_command} makes one.")
         return
     metric = contest.spec.metric.scale
-    compared = distinct(s for s in submissions if s.expected is not None and s.status == "complete")
+    known = [s for s in submissions if s.expected is not None and s.status == "complete" and s.on_kaggle]
+    compared = distinct(known)
     public = _agreement(compared, "public")
     picks = choose(submissions, metric, public, partial(share_alike, contest.spec))
     _print_table(contest, submissions, picks, metric)

@@ -5,10 +5,11 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from competition.errors import KaggleError
 from competition.kaggle.command import ask_kaggle, parse_csv
-from competition.kaggle.ledger import Status
+from competition.kaggle.ledger import Entry, Status
 from competition.spec import Spec
 
 # What Kaggle lists at once. Whoever made more since the one that is looked for has other worries.
@@ -77,12 +78,15 @@ def find_submission(spec: Spec, tag: str) -> Listed | None:
     return next((each for each in list_submissions(spec) if each.tag == tag), None)
 
 
-def is_missing(tag: str, listed: list[Listed]) -> bool:
-    """Whether Kaggle has no submission of that tag: `listed` is all it has. Older ones of very many it may still have.
+def is_missing(entry: Entry, listed: list[Listed]) -> bool:
+    """Whether Kaggle certainly does not have a submission of the ledger: `listed` is all it has, and that is not there.
 
-    Such a one was sent to a local Kaggle, for a rehearsal, or from another account.
+    Such a one was sent to a local Kaggle, for a rehearsal, or from another account. One of the same file name without a
+    tag may be it: descriptions can be edited.
     """
-    return len(listed) < NEWEST and all(each.tag != tag for each in listed)
+    name = Path(entry.file).name
+    there = any(each.tag == entry.tag or (not each.tag and each.file_name == name) for each in listed)
+    return len(listed) < NEWEST and not there
 
 
 def submission_limits(spec: Spec) -> Limits | None:

@@ -1,6 +1,7 @@
 """The sample submission: which lines and columns a submission has, and what each of them is about."""
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def read_sample(contest: Contest) -> Sample:
 
     Raises:
         DataError: it is missing or no table; lacks a column, or has one that the spec does not know; an id is empty or
-            repeated, or does not fit the pattern of a long file; classes are numbers that it writes in another way.
+            repeated, or does not fit the pattern of a long file.
         SpecError: the spec's submission names a class that the target does not have.
     """
     submission = contest.spec.submission
@@ -60,7 +61,7 @@ def read_sample(contest: Contest) -> Sample:
             f"{', '.join(map(repr, [submission.id, *known]))}. Correct the spec."
         )
     if submission.kind in ("label", "labels", "top_k"):
-        _refuse_other_writing(contest, path, table[submission.column])
+        _warn_of_other_writing(contest, path, table[submission.column])
     lines = read_ids(path, table, submission.id)
     if not long:
         held = np.array([by_class[column] for column in found if by_class], dtype=np.int64)
@@ -79,18 +80,20 @@ def read_sample(contest: Contest) -> Sample:
     return Sample(path, lines, tuple(found), ids.to_numpy(dtype=str), row_of, classes, class_of)
 
 
-def _refuse_other_writing(contest: Contest, path: Path, cells: pd.Series) -> None:
-    """Raise DataError where the classes are written 1.0 and the sample says 1, or the reverse: Kaggle compares text."""
+def _warn_of_other_writing(contest: Contest, path: Path, cells: pd.Series) -> None:
+    """Say on stderr where classes are written 1.0 and the sample says 1, or the reverse: Kaggle may compare text."""
     kind, delimiter = contest.spec.submission.kind, contest.spec.submission.delimiter
     values = cells.unique() if kind == "label" else cells.str.split(delimiter, regex=False).explode().unique()
     known = {WHOLE.sub(r"\1", name): name for name in contest.classes}
     for value in values:
         name = known.get(WHOLE.sub(r"\1", value), value)
         if name != value and value not in contest.classes:
-            raise DataError(
-                f"{path}: a class is written {value!r} there, and {name!r} in the training table. What is submitted "
-                "is the latter: write the table's labels as the sample does"
+            print(
+                f"warning: {path}: a class is written {value!r} there, and {name!r} in the training table and in what "
+                "is submitted. If Kaggle does not take that for the same, write the table's labels as the sample does.",
+                file=sys.stderr,
             )
+            return
 
 
 def _submitted(contest: Contest) -> np.ndarray:
