@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from competition.errors import KitError, Terminated
-from competition.interrupt import raise_on_sigterm
+from competition.interrupt import ignore_sigterm, raise_on_sigterm
 
 if TYPE_CHECKING:
     from competition.contest import Contest
@@ -91,6 +91,8 @@ def run(main: Callable[[], None]) -> None:
             sys.exit(_say(f"{where}{error.strerror}. {UNWRITABLE[error.errno]}, then give the same command again", 2))
         hint = "" if debug else " (--debug shows where)"
         sys.exit(_say(f"{type(error).__name__}: {error}{hint}", 1))
+    finally:
+        ignore_sigterm()
 
 
 def _is_unread() -> bool:

@@ -13,6 +13,12 @@ def raise_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, _raise)
 
 
+def ignore_sigterm() -> None:
+    """For a process at its end: its exit status stands, and what Python calls at exit has nobody to raise to."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
 def _raise(_number: int, _frame: FrameType | None) -> None:
     raise Terminated
 

@@ -87,6 +87,8 @@ class Stage:
                 status = 0
             except SystemExit as end:
                 status = int(end.code or 0)
+            finally:  # this process goes on, other than a command's
+                signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.said += said.getvalue()
         return status
 

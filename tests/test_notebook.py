@@ -374,7 +374,7 @@ def test_packed_pushed_run_submitted_and_scored(served, monkeypatch, capsys):
     served.asked.clear()
     submit_notebook(served.contest)
     assert "it is not sent again" in capsys.readouterr().out
-    assert set(served.asked) <= {"IntrospectToken", "DownloadLeaderboard"}
+    assert set(served.asked) <= {"IntrospectToken", "ListSubmissions", "DownloadLeaderboard"}
 
     # Another ensemble is the next version of both; the message is the user's. The notebook waits for its own weights,
     # although those of the version before are ready.
