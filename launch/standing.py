@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from launch.tasks import FoldTask
+from pipeline.pace import costs, pace
 
 # queued: until it is its turn here. pending: its command is on its way, and does not train yet. waiting: for another
 # process, which trains the fold.
@@ -20,7 +21,8 @@ class Standing:
     """A task and how far it is.
 
     note: of a failed task, why; of others, who trains or trained it: a process and its machine.
-    epoch, score, rate, pace: its last epoch, validation score, images per second, and seconds per epoch, where known.
+    epoch, score, rate, pace: its last epoch, validation score, images per second, and seconds per epoch of whole
+        images, where known.
     """
 
     task: FoldTask
@@ -39,15 +41,16 @@ class Standing:
         return self.task.run.recipe.schedule.epochs
 
     @property
-    def epochs_left(self) -> int:
-        return max(0, (self.task.until or self.epochs) - self.epoch)
+    def work_left(self) -> float:
+        """What is left of it, in epochs of whole images."""
+        return float(costs(self.task.run.recipe)[self.epoch : self.task.until].sum())
 
     @property
     def left(self) -> float | None:
         """Seconds until it is done, at the pace of its epochs so far."""
         if self.pace is None:
             return None
-        return max(0.0, self.epochs_left * self.pace - (time.monotonic() - self._since))
+        return max(0.0, self.work_left * self.pace - (time.monotonic() - self._since))
 
     @property
     def result(self) -> str:
@@ -80,7 +83,7 @@ class Standing:
         if not history:
             return
         self.epoch, self.rate = int(history[-1]["epoch"]), history[-1]["images_per_second"]
-        self.pace = float(np.median([row["seconds"] for row in history]))
+        self.pace = pace(history, self.task.run.recipe)
         scores = [row[key] for row in history for key in row if key.startswith("val/") and key != "val/loss"]
         self.score = scores[-1] if scores else None
 
@@ -93,7 +96,7 @@ def time_left(standings: list[Standing]) -> float | None:
         return None
     usual = float(np.median(paces))
     open_ones = [each for each in standings if each.state in ("queued", "pending", "training")]
-    return sum(each.epochs_left * (each.pace or usual) for each in open_ones) / training
+    return sum(each.work_left * (each.pace or usual) for each in open_ones) / training
 
 
 def _written(path: Path) -> int | None:

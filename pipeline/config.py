@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from competition.errors import SpecError
@@ -65,6 +66,10 @@ class Progressive(Strict):
     start: Annotated[float, Field(gt=0, lt=1)]
     until: Annotated[float, Field(gt=0, le=1)] = 0.75
     how: Literal["resize", "crop"] = "resize"
+
+    def share(self, progress: float | np.ndarray) -> np.ndarray:
+        """Share of the full side after `progress` of the training, in [0, 1]; of any shape."""
+        return self.start + (1 - self.start) * np.minimum(1.0, progress / self.until)
 
 
 class Loss(Strict):

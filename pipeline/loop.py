@@ -117,7 +117,7 @@ def _train_fold(task: Task, fold: Fold, folds: list[int], tracker: NullTracker, 
     classes = len(task.classes)
     step = create_step(recipe, learner, image_labels[training], classes, batches.per_epoch, seed, family, group)
     stream = batches.stream(learner.epoch, learner.batch, epochs, augmentation_workers(task.device))
-    progress = Progress(fold.number, folds, epochs, batches.per_epoch, recipe.batch_size)
+    progress = Progress(fold.number, folds, recipe, batches.per_epoch)
     probabilities, trained_before, validation = None, learner.epoch == epochs, math.inf
     with Termination() as termination:
         while learner.epoch < epochs:

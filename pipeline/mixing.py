@@ -53,7 +53,7 @@ def smaller(images: torch.Tensor, settings: Progressive | None, progress: float)
     """Images (B, C, H, W) at the size that `settings` gives them after `progress` of the training, in [0, 1)."""
     if settings is None:
         return images
-    share = settings.start + (1 - settings.start) * min(1.0, progress / settings.until)
+    share = settings.share(progress)
     full = tuple(images.shape[2:])
     height, width = (min(side, round(side * share / MULTIPLE) * MULTIPLE) if share < 1 else side for side in full)
     if (height, width) == full:

@@ -16,6 +16,7 @@ from pipeline.mixing import BatchAugmentation, seed_everything, smaller
 from pipeline.network import check_network, create_network
 from pipeline.optimizer import create_optimizer, learning_rate, momentum_at, set_rates
 from pipeline.predict import predict
+from pipeline.progress import Progress, clock
 from pipeline.step import create_step
 
 CPU = torch.device("cpu")
@@ -196,6 +197,16 @@ def test_progressive_images_grow_to_full_size(how):
         assert (small.diff(dim=3) == 1).all() and (small.diff(dim=2) == 100).all()
     else:
         assert float(small.mean()) == pytest.approx(float(image.mean()), rel=1e-3)
+
+
+def test_the_time_left_knows_that_later_images_are_larger(capsys):
+    # The sides are .625, .875, 1 and 1 of the full ones in the middle of the four epochs.
+    progress = Progress(0, [0, 1], recipe(progressive={"start": 0.5, "until": 0.5}), 1)
+    progress.start_epoch(0, 0)
+    row = {"epoch": 1, "train/loss": 1.0, "images_per_second": 1.0, "memory_gb": 0.0, "seconds": 100 * 0.625**2}
+    progress.end_epoch(row, "accuracy")
+    rest, all_four = 100 * (0.875**2 + 2), 100 * (0.625**2 + 0.875**2 + 2)
+    assert f"left {clock(rest)}, all folds {clock(rest + all_four)}" in capsys.readouterr().out
 
 
 def test_progressive_needs_a_network_of_any_size():
