@@ -9,15 +9,16 @@ that submissions can be scored at home. The real digits are public (a look-up in
 every generator saw all of them, so scores here only compare workflows; they say nothing about real fake detection.
 """
 
-import os
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from competition.files import atomic_open
 
 CLASSES = ("real", "gaussian_mixture", "kernel_density", "boltzmann_machine", "factor_analysis")
 NAME = "deepfake-digits"
@@ -61,8 +62,10 @@ def build(destination: Path) -> tuple[Path, Path]:
     table["png"] = [_png(picture) for picture in pictures]
     table = table.sort_values("id")  # ids were dealt at random, so this order is a shuffle that shows no class
     test = table[table["Usage"] != "train"]
-    _replace(solution, lambda path: path.write_bytes(_csv(test[["id", "label", "Usage"]])))
-    _replace(archive, lambda path: _write_zip(path, table[table["Usage"] == "train"], test))
+    with atomic_open(solution, "wb") as file:
+        file.write(_csv(test[["id", "label", "Usage"]]))
+    with atomic_open(archive, "wb") as file:
+        _write_zip(file, table[table["Usage"] == "train"], test)
     return archive, solution
 
 
@@ -174,25 +177,15 @@ def _csv(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, lineterminator="\n").encode()
 
 
-def _write_zip(path: Path, train: pd.DataFrame, test: pd.DataFrame) -> None:
+def _write_zip(file: IO[bytes], train: pd.DataFrame, test: pd.DataFrame) -> None:
     members = {
         "sample_submission.csv": _csv(test[["id"]].assign(label=CLASSES[0])),
         "train.csv": _csv(train[["id", "label"]]),
         **{f"test/{name}.png": code for name, code in zip(test["id"], test["png"], strict=True)},
         **{f"train/{name}.png": code for name, code in zip(train["id"], train["png"], strict=True)},
     }
-    with zipfile.ZipFile(path, "w") as archive:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
             entry = zipfile.ZipInfo(name, date_time=(2024, 5, 1, 0, 0, 0))  # a real clock would change the bytes
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content)
-
-
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write to a temporary name in the same folder, then rename: readers see a whole file or none."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
