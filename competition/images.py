@@ -21,6 +21,7 @@ from competition.errors import DataError
 from competition.spec_parts import Pixels
 
 PLAIN = Pixels()
+USUAL_SIDE = 256  # pixels of the longer side that most recipes can afford
 Given, Made = TypeVar("Given"), TypeVar("Made")
 
 
@@ -86,6 +87,13 @@ def in_threads(function: Callable[[Given], Made], items: Iterable[Given]) -> Ite
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def resize_option(shape: Sequence[int]) -> str:
+    """The option of train.py that makes images of (height, width, …) small enough for most networks, in proportion."""
+    share = min(1.0, USUAL_SIDE / max(shape[:2]))
+    height, width = (max(1, round(side * share)) for side in shape[:2])
+    return f"--set 'image.size=[{height},{width}]'"
 
 
 def fingerprint(image: np.ndarray) -> str:

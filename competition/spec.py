@@ -10,7 +10,6 @@ from pydantic import model_validator
 
 from competition.errors import SpecError
 from competition.metrics import METRICS
-from competition.patterns import columns_in
 from competition.spec_parts import (
     Folds,
     Holdout,
@@ -63,8 +62,10 @@ class Spec(Strict):
             if source is not None and len(source.label_columns) == 1 and target.kind == "multilabel":
                 if target.delimiter is None:
                     raise ValueError(f"{where}.label: one column of a multilabel target needs target.delimiter")
-            elif source is not None and len(source.label_columns) > 1 and target.kind in ("binary", "ordinal"):
-                raise ValueError(f"{where}.label: a {target.kind} target has one label column")
+            elif source is not None and len(source.label_columns) > 1 and target.kind == "ordinal":
+                raise ValueError(f"{where}.label: an ordinal target has one label column")
+            elif source is not None and len(source.label_columns) > 2 and target.kind == "binary":
+                raise ValueError(f"{where}.label: a binary target has one label column, or one for each of two classes")
             elif source is not None and len(source.label_columns) == 1 and target.kind == "soft":
                 raise ValueError(f"{where}.label: a soft target has a column for every class")
         if self.views is None and any(
@@ -80,15 +81,7 @@ class Spec(Strict):
         }
         if not fits[submission.kind]:
             raise ValueError(f"submission.kind {submission.kind} is not for a {target.kind} target")
-        if self.submits_yes and submission.column is None:
-            raise ValueError("submission.column is missing: the sample submission's second column")
-        if (
-            submission.kind == "probability"
-            and not self.submits_yes
-            and submission.row is None
-            and submission.column is not None
-            and not columns_in(submission.column)
-        ):
+        if submission.kind == "probability" and submission.has_one_cell and not self.submits_yes:
             raise ValueError(
                 "submission.column has no meaning here: a multiclass probability submission has a column per class"
             )
@@ -114,7 +107,7 @@ class Spec(Strict):
     def submits_yes(self) -> bool:
         """Whether the submission's one number is the probability of yes: the second class, or all but the negative."""
         yes_or_no = self.target.kind == "binary" or self.target.negative is not None
-        return self.submission.kind == "probability" and yes_or_no and self.submission.row is None
+        return self.submission.kind == "probability" and yes_or_no and self.submission.has_one_cell
 
     def declaring(self, classes: tuple[str, ...]) -> "Spec":
         """This spec with its classes declared, for whoever has no training table to discover them in."""

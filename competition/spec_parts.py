@@ -283,6 +283,11 @@ class Submission(Strict):
     delimiter: Annotated[str, Field(min_length=1)] = " "
     empty: str | None = None
 
+    @property
+    def has_one_cell(self) -> bool:
+        """Whether all that is said of a row stands in one cell, that of `column`."""
+        return self.row is None and self.column is not None and not columns_in(self.column)
+
     @model_validator(mode="after")
     def _keys_fit_together(self) -> "Submission":
         if (self.kind == "top_k") != (self.k is not None):

@@ -1,7 +1,9 @@
 """Images decoded once into a memory-mapped array, so that no epoch waits for a decoder."""
 
 import hashlib
+import math
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +17,7 @@ from tqdm import tqdm
 
 from competition.errors import DataError
 from competition.files import atomic_open, sha256_of
-from competition.images import Picture, in_threads, read_image
+from competition.images import Picture, in_threads, read_image, resize_option
 from competition.locks import locked
 from pipeline.config import Image
 
@@ -31,7 +33,7 @@ def decoded(pictures: Sequence[Picture], image: Image, folder: Path, name: str) 
     read, so that they need not be again. Removing the folder is always safe. The number of channels is that of the
     first image: stacks and arrays have their own. One process decodes, and others that want the same images wait.
 
-    Raises DataError: an unreadable image, or images of different sizes where the recipe sets none.
+    Raises DataError: an unreadable image, images of different sizes where the recipe sets none, or a disk too small.
     """
     folder = folder.resolve()  # a link may lead to a disk of each machine's own, where there is no folder yet
     files = list(dict.fromkeys(path for picture in pictures for path in picture.files))
@@ -112,11 +114,22 @@ def _build(pictures: Sequence[Picture], image: Image, path: Path) -> None:
         for picture, made in zip(pictures, bar, strict=True):
             if shape is None:
                 shape = made.shape
+                _require_room(path, len(pictures), shape)
                 header = {"descr": "|u1", "fortran_order": False, "shape": (len(pictures), *shape)}
                 np.lib.format.write_array_header_1_0(file, header)
             elif made.shape != shape:
                 raise _unequal(picture, made, pictures[0], shape, path)
             file.write(made.tobytes())
+
+
+def _require_room(path: Path, n: int, shape: tuple[int, ...]) -> None:
+    needed, free = n * math.prod(shape), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise DataError(
+            f"{path.parent}: {n:,} images of {shape[0]}×{shape[1]} need {needed / 1e9:.1f} GB, decoded, and "
+            f"{free / 1e9:.1f} GB are free. Make them smaller, for instance {resize_option(shape)}, or point --runs to "
+            "another disk"
+        )
 
 
 def _unequal(picture: Picture, image: np.ndarray, first: Picture, shape: tuple[int, ...], path: Path) -> DataError:
@@ -125,7 +138,7 @@ def _unequal(picture: Picture, image: np.ndarray, first: Picture, shape: tuple[i
             f"{picture.name} has {image.shape[2]} planes, {first.name} has {shape[2]}: choose them with pixels.planes "
             f"in the spec"
         )
-    size = f"--set image.size=[{shape[0]},{shape[1]}]"
+    size = resize_option(shape)
     return DataError(
         f"{picture.name} is {image.shape[0]}×{image.shape[1]}, {first.name} is {shape[0]}×{shape[1]}: "
         + (

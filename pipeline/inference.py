@@ -67,6 +67,6 @@ def _require_shape(run: Run, shape: tuple[int, ...], part: str) -> None:
             height, width, _ = learned
             raise DataError(
                 f"the {part} images are {shape[0]}×{shape[1]} with {shape[2]} channels, {fold.folder} was trained on "
-                f"{height}×{width} with {learned[2]}: train with --set image.size=[{height},{width}] and --name for a "
-                "new run"
+                f"{height}×{width} with {learned[2]}: train with --set 'image.size=[{height},{width}]' and --name for "
+                "a new run"
             )

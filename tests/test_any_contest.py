@@ -2,6 +2,7 @@
 
 import runpy
 import shutil
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -23,7 +24,9 @@ from competition.strict_yaml import read_yaml
 from competition.submissions.file import check_submission, write_submission
 
 ROOT = Path(__file__).parent.parent
-SLUGS = [path.stem for path in sorted(SPECS.glob("*.yaml"))]
+# Those of the kit, not the drafts that its user has beside them.
+TRACKED = subprocess.run(["git", "ls-files", "*.yaml"], cwd=SPECS, stdout=subprocess.PIPE, text=True, check=True).stdout
+SLUGS = sorted(Path(name).stem for name in TRACKED.split())
 ROWS, FOLDS = 40, 2
 RECIPE = """
 model: {name: plain_cnn_128}

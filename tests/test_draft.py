@@ -10,7 +10,10 @@ import cv2
 import numpy as np
 import pytest
 
+from competition.checks.check import check
 from competition.contest import open_contest
+from competition.draft.assemble import draft
+from competition.draft.guess import Guess
 from competition.draft.new import new
 from competition.errors import DataError, SpecError
 from competition.fake.contest import fake
@@ -113,6 +116,38 @@ def class_folders_of_the_same_names(data: Path) -> Expected:
         30,
         5,
     )
+
+
+def two_class_folders_each_numbered_from_one(data: Path) -> Expected:
+    draw(
+        data, [f"train/{k}/{n}.png" for k in ("cat", "dog") for n in range(1, 21)] + [f"test/{n}.png" for n in range(5)]
+    )
+    write_csv(data / "sample_submission.csv", ["id", "dog", "cat"], [(n, 0.5, 0.5) for n in range(5)])
+    return Expected(
+        {
+            "train.id": "{label}/{name}",
+            "target.kind": "binary",
+            "submission.kind": "probability",
+            "submission.column": None,
+            "metric.name": "log_loss",
+        },
+        40,
+        5,
+    )
+
+
+def two_columns_of_ones_and_zeros(data: Path) -> Expected:
+    draw(data, [f"train/{i}.png" for i in TRAIN] + [f"test/{i}.png" for i in TEST])
+    write_csv(data / "train.csv", ["id", "real", "fake"], [(i, 1 - n % 2, n % 2) for n, i in enumerate(TRAIN)])
+    write_csv(data / "sample_submission.csv", ["id", "real", "fake"], [(i, 0.5, 0.5) for i in TEST])
+    return Expected({"target.kind": "binary", "train.label": ["real", "fake"], "submission.kind": "probability"})
+
+
+def names_that_repeat_in_later_folders(data: Path) -> Expected:
+    names = {"ash": "abcdef", "elm": "ghijkl", "oak": "lmnopq"}  # l is in two
+    draw(data, [f"train/{k}/{n}.png" for k in names for n in names[k]] + [f"test/{n}.png" for n in "xyz"])
+    write_csv(data / "sample_submission.csv", ["id", "label"], [(n, "ash") for n in "xyz"])
+    return Expected({"train.id": "{label}/{name}"}, 18, 3)
 
 
 def class_in_the_file_name(data: Path) -> Expected:
@@ -351,6 +386,9 @@ SHAPES = [
     extension_in_ids_and_class_folders_in_train,
     class_folders,
     class_folders_of_the_same_names,
+    two_class_folders_each_numbered_from_one,
+    two_columns_of_ones_and_zeros,
+    names_that_repeat_in_later_folders,
     class_in_the_file_name,
     one_hot_in_one_folder,
     delimited,
@@ -393,6 +431,59 @@ def test_every_line_says_what_it_was_seen_from(tmp_path: Path, capsys: pytest.Ca
     shown = capsys.readouterr().out
     assert "  metric.name: rmse  (" in shown and "target.kind" not in shown
     assert f"python -m competition check -c {tmp_path / 'draft.yaml'} --data {tmp_path / 'data'}" in shown
+
+
+def asked(tmp_path: Path, capsys: pytest.CaptureFixture) -> str:
+    """What `new` says of the contest in tmp_path/data."""
+    new("a-contest", tmp_path / "data", tmp_path / "draft.yaml")
+    return capsys.readouterr().out
+
+
+def test_what_the_files_do_not_tell_is_asked(tmp_path: Path, capsys: pytest.CaptureFixture):
+    data = tmp_path / "data"
+    draw(
+        data,
+        [f"train/{side}{i}.png" for i in TRAIN for side in "LR"]
+        + [f"test/{side}{i}.png" for i in TEST for side in "LR"],
+    )
+    header = ["id", "left", "right"]
+    write_csv(data / "train.csv", [*header, "age"], [(i, f"L{i}.png", f"R{i}.png", n) for n, i in enumerate(TRAIN)])
+    write_csv(data / "test.csv", header, [(i, f"L{i}.png", f"R{i}.png") for i in TEST])
+    write_csv(data / "sample_submission.csv", ["id", "age"], [(i, 0) for i in TEST])
+    said = asked(tmp_path, capsys)
+    assert (
+        "  target.kind: multiclass  (40 values; if they are amounts: kind: regression, submission.kind: value" in said
+    )
+    assert "Are these two pictures of a row? images: [train/{" in said
+
+
+def test_a_contest_without_a_sample_is_told_to_write_one(tmp_path: Path, capsys: pytest.CaptureFixture):
+    class_folders(tmp_path / "data")
+    (tmp_path / "data/sample_submission.csv").unlink()
+    assert "submission.sample: sample_submission.csv  (there is none. Write one: a line for every" in asked(
+        tmp_path, capsys
+    )
+    contest = open_contest(str(tmp_path / "draft.yaml"), str(tmp_path / "data"), str(tmp_path / "runs"))
+    with pytest.raises(DataError, match="Where the contest has none, write it: a line for every test row"):
+        check(contest)
+
+
+def test_a_draft_that_does_not_load_is_there_to_be_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    binary(tmp_path / "data")
+    monkeypatch.setattr(
+        "competition.draft.new.draft", lambda slug, data: [*draft(slug, data), Guess("views.reduse", "mean")]
+    )
+    with pytest.raises(SpecError, match=r"draft\.yaml: unknown key 'views\.reduse'"):
+        new("pets", tmp_path / "data", tmp_path / "draft.yaml")
+    assert "  kind: binary" in (tmp_path / "draft.yaml").read_text()
+
+
+def test_images_of_several_sizes_are_told_of_before_a_recipe_fails(tmp_path: Path, capsys: pytest.CaptureFixture):
+    binary(tmp_path / "data")
+    cv2.imwrite(str(tmp_path / "data/test" / f"{TEST[0]}.png"), np.zeros((400, 512, 3), np.uint8))
+    asked(tmp_path, capsys)
+    check(open_contest(str(tmp_path / "draft.yaml"), str(tmp_path / "data"), str(tmp_path / "runs")))
+    assert "sizes: 2 different ones; recipes need one: train.py … --set 'image.size=[8,10]'" in capsys.readouterr().out
 
 
 def test_a_draft_replaces_no_file(tmp_path: Path):

@@ -79,6 +79,13 @@ KINDS = {
         ["Unnamed: 0", "id", "cow", "ant", "bee"],
         [(i, name, 0.2, 0.4, 0.4) for i, name in enumerate(IDS)],
     ),
+    "two columns": (
+        {"kind": "binary", "classes": ["no", "yes"]},
+        "log_loss",
+        {"kind": "probability", "column": "p_{class}"},
+        ["id", "p_yes", "p_no"],
+        rows_of(IDS, 0.5, 0.5),
+    ),
     "some columns": (
         {"kind": "multilabel"},
         {"name": "mean_column_auc", "columns": ["cow", "ant"]},

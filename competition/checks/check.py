@@ -6,7 +6,15 @@ import numpy as np
 
 from competition.checks.labels import describe_labels
 from competition.checks.sheet import draw_sheet
-from competition.checks.survey import Look, describe_common, describe_duplicates, describe_looks, describe_near, look_at
+from competition.checks.survey import (
+    Look,
+    describe_common,
+    describe_duplicates,
+    describe_looks,
+    describe_near,
+    describe_shapes,
+    look_at,
+)
 from competition.contest import Contest
 from competition.decoders.picture import AGAIN
 from competition.errors import DataError
@@ -17,7 +25,7 @@ from competition.rows.locate import locate
 from competition.rows.sources import read_source
 from competition.rows.tables import Rows, is_absent, load_holdout, load_test, load_train
 from competition.submissions.checking import check_ids
-from competition.submissions.sample import read_sample
+from competition.submissions.sample import Sample, read_sample
 
 NAMED = 10  # bad images that are named
 
@@ -25,8 +33,8 @@ NAMED = 10  # bad images that are named
 def check(contest: Contest) -> None:
     """Print rows, classes, groups, image sizes, duplicates, and write sample images to the contest's check.png.
 
-    Every image is decoded. Raises DataError for a wrong line of a table; but missing and unreadable images are all
-    counted before it is raised.
+    Every image is decoded. Raises DataError for a wrong line of a table, SubmissionError when the sample's rows are not
+    the test rows; but missing and unreadable images are all counted before it is raised.
     """
     print(f"{contest.slug}: {contest.spec.title}")
     if is_made_up(contest):
@@ -37,8 +45,11 @@ def check(contest: Contest) -> None:
     holdout = contest.spec.holdout
     if holdout is not None and is_absent(contest, holdout):
         print(f"holdout: none; {contest.data / holdout.table} is not there, which the spec calls optional")
+    sample = read_sample(contest)  # before what takes long
+    check_ids(Path("the test rows"), rows["test"].ids, sample.path, sample.ids)
     looks = {name: _show(contest, name, found) for name, found in rows.items()}
-    _show_sample(contest, rows["test"])
+    print("".join(f"{line}\n" for line in describe_shapes([look for some in looks.values() for look in some])), end="")
+    _show_sample(sample)
     _show_duplicates(contest, rows["train"], looks)
     sheet = contest.runs / "check.png"
     draw_sheet(contest, rows["train"], rows["test"], sheet)
@@ -95,12 +106,9 @@ def _show(contest: Contest, name: str, rows: Rows) -> list[Look]:
     return looks
 
 
-def _show_sample(contest: Contest, test: Rows) -> None:
-    """Raises SubmissionError when the sample's rows are not the test rows, and as `read_sample`."""
-    sample = read_sample(contest)
+def _show_sample(sample: Sample) -> None:
     long = "" if sample.class_of is None else f" of {len(sample.ids):,} rows"
     print(f"sample: {len(sample.lines):,} lines{long} × {len(sample.columns)} columns ({_some(sample.columns)})")
-    check_ids(Path("the test rows"), test.ids, sample.path, sample.ids)
 
 
 def _show_duplicates(contest: Contest, train: Rows, looks: dict[str, list[Look]]) -> None:

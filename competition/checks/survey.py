@@ -11,7 +11,7 @@ from tqdm import tqdm
 from competition.checks.headers import Header, describe_picture
 from competition.errors import DataError
 from competition.hashes import FLAT, perceptual_hash
-from competition.images import Picture, fingerprint, in_threads, read_image
+from competition.images import Picture, fingerprint, in_threads, read_image, resize_option
 
 BAR, SIZES = 30, 6
 
@@ -20,11 +20,12 @@ BAR, SIZES = 30, 6
 class Look:
     """What was seen of an image. error: why it cannot be read; then the rest is empty.
 
-    headers: of its files; none where the image can be read, but not described.
+    shape: its height and width. headers: of its files; none where the image can be read, but not described.
     """
 
     print: str = ""
     hash: int = FLAT
+    shape: tuple[int, ...] = ()
     headers: tuple[Header, ...] = ()
     error: str = ""
 
@@ -40,7 +41,7 @@ def look_at(pictures: Sequence[Picture], name: str, hashes: bool) -> list[Look]:
         headers = ()
         with suppress(DataError):
             headers = describe_picture(picture)
-        return Look(fingerprint(image), perceptual_hash(image) if hashes else FLAT, headers)
+        return Look(fingerprint(image), perceptual_hash(image) if hashes else FLAT, image.shape[:2], headers)
 
     bar = tqdm(in_threads(look, pictures), total=len(pictures), desc=name, disable=None, leave=False)
     return list(bar)
@@ -66,6 +67,15 @@ def describe_looks(looks: Sequence[Look]) -> list[str]:
     if rotated:
         lines.append(f"rotated   {rotated:,} images by their EXIF data; they are turned upright when read")
     return lines
+
+
+def describe_shapes(looks: Sequence[Look]) -> list[str]:
+    """A line on images of all tables that differ in size."""
+    shapes = Counter(look.shape for look in looks if not look.error)
+    if len(shapes) < 2:
+        return []
+    usual = shapes.most_common(1)[0][0]
+    return [f"sizes: {len(shapes):,} different ones; recipes need one: train.py … {resize_option(usual)}"]
 
 
 def describe_duplicates(looks: Sequence[Look], row_of: np.ndarray, labels: np.ndarray) -> list[str]:

@@ -18,6 +18,7 @@ from competition.draft.tree import Tree, look_through
 from competition.errors import DataError
 from competition.patterns import columns_in, fill
 
+SAME_NAMES = "every class folder has the same names; remove this line where two files of one name are two pictures"
 MOST_CLASSES = 1_000  # that may be the ends of ids in a long submission
 
 
@@ -94,7 +95,7 @@ def _from_folders(tree: Tree, classes: Classes, sample: Sample | None) -> list[G
     guesses += guess_pixels(tree, [tree.root / file for file in classes.some])
     folds = [Guess("folds.n", 5)]
     if classes.group:
-        folds.append(Guess("folds.group", classes.group, "the same names are in every class folder"))
+        folds.append(Guess("folds.group", classes.group, SAME_NAMES, False))
     return [*guesses, *_scored(classes.frame, labels, sample, folds)]
 
 

@@ -81,9 +81,10 @@ def _folders(tree: Tree, parent: str, folders: list[str]) -> Classes:
     seen = f"{len(folders)} folders{cut} with images in {parent if start else 'the data folder'}"
     first = [PurePosixPath(file).name for file in spread(tree.images[folders[0]], 200)]
     again = sum((tree.root / other / name).is_file() for name in first for other in folders[1:20])
+    stems = [PurePosixPath(file).stem for _, file in files]
     if again > len(first) / 2:
         return Classes(pattern, "{label}/{name}", f"{seen}; they hold files of the same names", frame, some, "name")
-    return Classes(pattern, "{label}/{name}" if again else "name", seen, frame, some)
+    return Classes(pattern, "{label}/{name}" if again or len(set(stems)) < len(stems) else "name", seen, frame, some)
 
 
 def _names(tree: Tree, folder: str) -> Classes | None:

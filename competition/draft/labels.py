@@ -12,6 +12,7 @@ from competition.errors import DataError
 from competition.rows.labels import natural
 
 DECLARED = 50  # more classes than this are left to be discovered
+MANY_STEPS = 20  # more different whole numbers than this may be amounts
 NAMES = re.compile(r"label|target|class|categor|diagnos|breed|species|disease|kind|type|score|^y$", re.IGNORECASE)
 NO = re.compile(r"0|no|none|cover|normal|healthy|negative|real|background|clean|no[_ -]?finding", re.IGNORECASE)
 
@@ -90,6 +91,9 @@ def find_target(frame: pd.DataFrame, labels: Labels, sample: Sample | None) -> l
         return [Guess("target.kind", "binary", "two values"), _positive(values, sample)]
     steps = sorted(numbers.unique()) if numbers.notna().all() else []
     seen = f"{count:,} values"
+    if len(steps) > MANY_STEPS:
+        seen += "; if they are amounts: kind: regression, submission.kind: value, metric.name: rmse"
+        return [Guess("target.kind", "multiclass", seen, False), *_classes(values), *_negative(values, sample)]
     if 3 <= len(steps) <= 12 and steps == list(range(int(steps[0]), int(steps[0]) + len(steps))):
         seen += " in a row; if their order means something (grades of a disease): kind: ordinal"
     return [Guess("target.kind", "multiclass", seen), *_classes(values), *_negative(values, sample)]
@@ -102,7 +106,7 @@ def _several_columns(frame: pd.DataFrame, sample: Sample | None) -> list[Guess]:
     if numbers.isin([0, 1]).all(axis=None):
         if (sums == 1).all():
             seen = "exactly one 1 in every row; if the classes do not exclude each other: kind: multilabel"
-            return [Guess("target.kind", "multiclass", seen), classes]
+            return [Guess("target.kind", "binary" if len(frame.columns) == 2 else "multiclass", seen), classes]
         seen = f"zeros and ones; {int(sums.min())} to {int(sums.max())} ones in a row"
         return [Guess("target.kind", "multilabel", seen), classes]
     if bool((numbers >= 0).all(axis=None)) and float((sums - 1).abs().max()) < 0.01:
@@ -121,7 +125,7 @@ def _is_quantity(numbers: pd.Series, sample: Sample | None) -> bool:
     """Whether numbers are amounts rather than names of classes."""
     if (numbers % 1 != 0).any():
         return True
-    return numbers.nunique() > 20 and sample is not None and sample.is_fraction and len(sample.columns) == 1
+    return numbers.nunique() > MANY_STEPS and sample is not None and sample.is_fraction and len(sample.columns) == 1
 
 
 def _delimiter(column: pd.Series) -> str | None:

@@ -18,8 +18,8 @@ from competition.strict_yaml import build, parse_yaml
 def new(slug: str, data: Path, out: Path | None) -> None:
     """Write the draft, say what the files do not tell, and what to do next. Where `data` is missing, download it.
 
-    Raises SpecError when the file exists or the slug is none, DataError when the folder holds no contest with images,
-    KaggleError and DataError as `fetch_data`.
+    Raises SpecError when the file exists or the slug is none, or, after writing it, when the draft contradicts itself;
+    DataError when the folder holds no contest with images; KaggleError and DataError as `fetch_data`.
     """
     if not re.fullmatch(SLUG, slug):
         raise SpecError(
@@ -42,7 +42,6 @@ def new(slug: str, data: Path, out: Path | None) -> None:
         ],
         guesses,
     )
-    build(Spec, parse_yaml(text, str(out)), str(out))
     with atomic_open(out) as file:
         file.write(text)
     print(f"{out}: a draft. These are guesses:")
@@ -50,6 +49,7 @@ def new(slug: str, data: Path, out: Path | None) -> None:
         if not guess.sure:
             value = "" if guess.value is None else f" {guess.value}"
             print(f"  {guess.key}:{value}" + (f"  ({guess.seen})" if guess.seen else ""))
+    build(Spec, parse_yaml(text, str(out)), str(out))  # what does not fit together can be mended in the file
     name = slug if out.parent == SPECS else out
     print("Compare it with the contest's Data and Evaluation pages, then look at what the kit understands:")
     print(f"  python -m competition check -c {name} --data {data}")

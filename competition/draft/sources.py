@@ -11,7 +11,9 @@ from competition.draft.pattern import Images, find_images
 from competition.draft.sample import Sample
 from competition.draft.tables import Found
 from competition.draft.tree import Tree
+from competition.patterns import fill
 
+ROWS = 200  # looked at to tell two ways to one file from two files
 HOLDOUT = re.compile(r"(^|[^a-z])(val|valid|validation|dev)")
 
 
@@ -48,7 +50,18 @@ class Part:
         if images.others:
             seen += f"; {' and '.join(images.others)} would fit as well"
         patterns = images.patterns[0] if len(images.patterns) == 1 else list(images.patterns)
-        return [*found, Guess(f"{section}.images", patterns, seen, images.found == images.asked)]
+        pair = self._pair()
+        if pair is not None:
+            seen += f". Are these two pictures of a row? images: [{', '.join(pair)}] in train and test, and views"
+        return [*found, Guess(f"{section}.images", patterns, seen, images.found == images.asked and pair is None)]
+
+    def _pair(self) -> tuple[str, str] | None:
+        """Two patterns of one file each that lead from the same rows to different files, if there are such."""
+        first, rows = self.images.patterns[0], self.frame.head(ROWS)
+        for other in self.images.others:
+            if not self.several and "*" not in first + other and fill(first, rows, "").ne(fill(other, rows, "")).all():
+                return first, other
+        return None
 
 
 def find_parts(tree: Tree, tables: list[Found], sample: Sample | None) -> dict[str, Part]:

@@ -6,6 +6,7 @@ from competition.draft.guess import Guess, named
 from competition.draft.labels import Labels
 from competition.draft.sample import Sample
 from competition.metrics import METRICS
+from competition.submissions.sample import WRITE_ONE
 
 EVALUATION = "look at the contest's Evaluation page"
 
@@ -21,7 +22,8 @@ def guess_submission(sample: Sample | None, labels: Labels, target: dict[str, An
         usual = {"multilabel": "labels", "regression": "value", "soft": "probability"}.get(kind, "label")
         column = [] if kind == "soft" else [Guess("submission.column", labels.columns[0], EVALUATION, False)]
         return [
-            Guess("submission.kind", usual, f"no sample submission is there: {EVALUATION}", False),
+            Guess("submission.sample", "sample_submission.csv", f"there is none. Write one: {WRITE_ONE}", False),
+            Guess("submission.kind", usual, EVALUATION, False),
             Guess("submission.id", "id", "", False),
             *column,
         ]
@@ -79,8 +81,9 @@ def guess_metric(target: dict[str, Any], submission: dict[str, Any]) -> list[Gue
     """The metric that contests of this kind usually have, from the keys of target and submission."""
     form = submission["kind"]
     kind = "binary" if "negative" in target else target["kind"]
+    one_number = "{class}" not in submission.get("column", "{class}")
     usual = {
-        "binary": "auc" if form == "probability" else "accuracy",
+        "binary": {"probability": "auc" if one_number else "log_loss"}.get(form, "accuracy"),
         "multiclass": {"probability": "log_loss", "top_k": "map_at_k"}.get(form, "accuracy"),
         "multilabel": "mean_column_auc" if form == "probability" else "micro_f1",
         "soft": "kl",

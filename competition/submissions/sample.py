@@ -18,6 +18,7 @@ from competition.rows.tables import read_ids, read_table
 STRAY = re.compile(r"Unnamed: \d+")
 # A whole number that some program wrote as a fraction.
 WHOLE = re.compile(r"^(-?\d+)\.0+$")
+WRITE_ONE = "a line for every test row, with the columns that the contest's Evaluation page asks for"
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,17 @@ def read_sample(contest: Contest) -> Sample:
     """The contest's sample submission.
 
     Raises:
-        DataError: it is missing or no table; lacks a column, or has one that the spec does not know; an id is empty or
+        DataError: it is missing, no table, lacks a column, or has one that the spec does not know; an id is empty or
             repeated, or does not fit the pattern of a long file.
         SpecError: the spec's submission names a class that the target does not have.
     """
     submission = contest.spec.submission
     path, classes = contest.data / submission.sample, _submitted(contest)
+    if not path.is_file():
+        raise DataError(
+            f"{path} does not exist. Download the data first (python -m competition download), say with --data where "
+            f"they are, or correct submission.sample in the spec. Where the contest has none, write it: {WRITE_ONE}"
+        )
     long = submission.row is not None
     by_class = {} if long else _columns_by_class(contest, classes)
     known = [*by_class] or [submission.column]
