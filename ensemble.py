@@ -31,7 +31,7 @@ def main() -> None:
     from folds.store import read_folds
     from pipeline.charts import draw_charts
     from pipeline.ensemble import Options, fit_ensemble
-    from pipeline.ensemble_folder import write_ensemble
+    from pipeline.ensemble_folder import replaced_runs, write_ensemble
     from pipeline.ensemble_text import evidence_lines, runs_table
     from pipeline.findings import examine
     from pipeline.mirror import track_ensemble
@@ -73,7 +73,10 @@ def main() -> None:
     ensemble = fit_ensemble(contest, runs, rows, split, options)
     print(runs_table(contest, ensemble))
     print(evidence_lines(contest, ensemble))
-    folder = write_ensemble(contest, ensemble, rows, split, args.name or ensemble.name)
+    name = args.name or ensemble.name
+    if before := replaced_runs(contest.ensembles / name, ensemble):
+        print(f"{name} was the ensemble of {', '.join(before)}; it is replaced")
+    folder = write_ensemble(contest, ensemble, rows, split, name)
     findings = examine(contest, ensemble, rows)
     charts = draw_charts(contest, ensemble, findings)
     report = write_report(contest, ensemble, rows, findings, charts, folder)

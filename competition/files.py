@@ -3,7 +3,7 @@
 import hashlib
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -34,6 +34,11 @@ def atomic_open(path: Path, mode: str = "w") -> Iterator[IO]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sha256_of_all(paths: Iterable[Path]) -> str:
+    """SHA-256 of several files' bytes, one after the other."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def sha256_of(path: Path) -> str:

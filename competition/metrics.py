@@ -16,7 +16,6 @@ import numpy as np
 from competition.errors import DataError, SpecError
 from competition.scoring import answers, losses, ranking
 from competition.scoring.answers import COUNT_SCORES, count_score, label_count_score
-from competition.scoring.losses import log_loss
 from competition.sparse import MANY
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ __all__ = [
     "count_score",
     "create_metric",
     "label_count_score",
-    "log_loss",
 ]
 
 Score = Callable[[np.ndarray, np.ndarray], float]

@@ -91,18 +91,19 @@ def leak_report(
     straddling = len(_with_several(inverse, fold[row_of]))
     lines = [
         f"training images that occur more than once: {int((count > 1).sum())} "
-        f"({int((count[inverse] > 1).sum())} rows), straddling folds: {straddling}"
+        f"({len(np.unique(row_of[count[inverse] > 1]))} rows), straddling folds: {straddling}"
     ]
     if groups is not None:
         _, group = np.unique(groups, return_inverse=True)
         lines.append(f"groups: {group.max() + 1}, straddling folds: {len(_with_several(group, fold))}")
     _, kind = np.unique(labels, axis=0, return_inverse=True)
-    contradictory = _with_several(inverse, kind.reshape(-1)[row_of])
+    kind = kind.reshape(-1)
+    contradictory = _with_several(inverse, kind[row_of])
     if len(contradictory):
-        pair = ids[row_of[inverse == contradictory[0]]][:2]
-        lines.append(
-            f"WARNING: {len(contradictory)} images have two different labels, for instance {pair[0]} and {pair[1]}"
-        )
+        same = row_of[inverse == contradictory[0]]
+        other = same[np.argmax(kind[same] != kind[same[0]])]
+        pair = f"{ids[same[0]]} and {ids[other]}"
+        lines.append(f"WARNING: {len(contradictory)} images have two different labels, for instance {pair}")
     for name, other in others.items():
         common = np.isin(other, prints).sum()
         note = " WARNING: scores on it are too good" if name == "holdout" and common else ""

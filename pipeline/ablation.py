@@ -8,7 +8,6 @@ import numpy as np
 from competition.errors import DataError
 from competition.strict_yaml import write_value
 from pipeline.comparison import Record
-from pipeline.comparison_text import settings_of
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,8 @@ class Change:
 def changes(records: list[Record], base: Record) -> list[Change]:
     """The base, with its other seeds if it has any; then every other recipe that can be compared, the best first.
 
-    Discarded runs and those of other splits do not take part, nor do folds that the base has not finished with the same
-    seed. Raises DataError: the base was discarded by its sweep, or has finished no fold.
+    Discarded runs and those of other splits do not take part, nor do folds whose labels were others, or that the base
+    has not finished with the same seed. Raises DataError: the base was discarded by its sweep, or has finished no fold.
     """
     if base.discarded:
         raise DataError(f"{base.run.folder}: {base.discarded.place}, so nothing can be compared with it")
@@ -39,16 +38,18 @@ def changes(records: list[Record], base: Record) -> list[Change]:
     groups: dict[str, list[Record]] = {}
     for record in records:
         if record.discarded is None and record.run.folds_sha256 == base.run.folds_sha256:
-            groups.setdefault(write_value(_settings(record)), []).append(record)
-    plain = _settings(base)
-    base_folds = {at: result for record in groups.pop(write_value(plain)) for at, result in _folds(record)}
+            groups.setdefault(write_value(record.run.settings), []).append(record)
+    plain = base.run.settings
+    same = groups.pop(write_value(plain))
+    truths = {fold: truth for record in [*same, base] for fold, truth in record.truths.items()}
+    base_folds = {at: result for record in same for at, result in _folds(record, truths)}
     score = {at: result["score"] for at, result in base_folds.items()}
     first = Change({}, *_columns(list(base_folds.values())), np.array([]))
     others = []
     for group in groups.values():
-        folds = [(at, result) for record in group for at, result in _folds(record) if at in score]
+        folds = [(at, result) for record in group for at, result in _folds(record, truths) if at in score]
         if folds:
-            its = _settings(group[0])
+            its = group[0].run.settings
             changed = {key: its.get(key) for key in {**plain, **its} if its.get(key) != plain.get(key)}
             gains = np.array([base.metric.gain(result["score"], score[at]) for at, result in folds])
             others.append(Change(changed, *_columns([result for _, result in folds]), gains))
@@ -77,13 +78,10 @@ def changes_table(found: list[Change], base: Record) -> str:
     return "\n".join(lines)
 
 
-def _settings(record: Record) -> dict[str, Any]:
-    return {key: value for key, value in settings_of(record.run).items() if key not in ("recipe", "seed")}
-
-
-def _folds(record: Record) -> list[tuple[tuple[int, int], dict[str, Any]]]:
-    """What DONE says of each finished fold, by seed and fold."""
-    return [((record.run.seed, fold), result) for fold, result in sorted(record.results.items())]
+def _folds(record: Record, truths: dict[int, str]) -> list[tuple[tuple[int, int], dict[str, Any]]]:
+    """What DONE says of each finished fold whose labels are these, by seed and fold."""
+    alike = [fold for fold in sorted(record.results) if record.truths[fold] == truths.get(fold)]
+    return [((record.run.seed, fold), record.results[fold]) for fold in alike]
 
 
 def _columns(results: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:

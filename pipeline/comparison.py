@@ -3,6 +3,7 @@
 Unfinished runs take part, with their progress in the place of a score.
 """
 
+import hashlib
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -16,7 +17,7 @@ from competition.errors import DataError
 from competition.metrics import Scale
 from pipeline.discarded import Discarded
 from pipeline.run import Run
-from pipeline.store import concatenate, load_predictions
+from pipeline.store import Predictions, concatenate, load_predictions
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Record:
 
     results: what DONE says of each finished fold. histories: the epochs of each fold that has any. Both by fold number.
     loss: of the out-of-fold predictions of all rows, called `loss_name`; None while a fold is missing.
+    truths: of each finished fold, a hash of its rows' ids and labels, which may have been corrected since.
     discarded: why a sweep gave the run up, if one did; then it counts as unfinished, whatever is there.
     """
 
@@ -34,6 +36,7 @@ class Record:
     histories: dict[int, list[dict[str, float]]]
     loss_name: str
     loss: float | None
+    truths: dict[int, str]
     discarded: Discarded | None = None
 
     @property
@@ -44,6 +47,14 @@ class Record:
     @property
     def finished(self) -> bool:
         return len(self.results) == self.run.n_folds and self.discarded is None
+
+    @property
+    def labels_sha256(self) -> str:
+        """Hash of the labels of all rows; empty while a fold is missing."""
+        whole = len(self.truths) == self.run.n_folds
+        return (
+            hashlib.sha256("".join(self.truths[k] for k in sorted(self.truths)).encode()).hexdigest() if whole else ""
+        )
 
     @property
     def scores(self) -> np.ndarray:
@@ -134,17 +145,26 @@ def read_record(contest: Contest, run: Run) -> Record:
     validated = [row for history in histories.values() for row in history if "val/loss" in row]
     scored = [f"val/{metric.name}" in row for row in validated]
     scored += [result["metric"] == metric.name for result in results.values()]
-    if not all(scored):
+    if not (all(scored) and run.scored_as(contest)):
         raise DataError(
-            f"{run.folder} was not scored by {metric.name}, the contest's metric. Name the runs to compare, without it."
+            f"{run.folder} was not scored by {metric.name} as the contest's spec has it now. Name the runs to compare, "
+            "without it."
         )
+    parts = {k: load_predictions(run.folds[k].oof, run.folds_sha256) for k in results}
+    if any(part.labels is None for part in parts.values()):
+        raise DataError(f"{run.folder}: its oof.npz files hold no labels; train the run again")
     loss = None
     if len(results) == run.n_folds:
-        oof = concatenate([load_predictions(fold.oof, run.folds_sha256) for fold in run.folds])
-        if oof.labels is None:
-            raise DataError(f"{run.folder}: its oof.npz files hold no labels; train the run again")
+        oof = concatenate([parts[k] for k in sorted(parts)])
         loss = float(truth_of(oof.family, oof.labels).losses(oof.probabilities).mean())
-    return Record(run, metric, results, histories, target.loss_name, loss, run.discarded)
+    truths = {k: _truth(part) for k, part in parts.items()}
+    return Record(run, metric, results, histories, target.loss_name, loss, truths, run.discarded)
+
+
+def _truth(part: Predictions) -> str:
+    """A hash of ids and labels, whatever their order."""
+    order = np.argsort(part.ids)
+    return hashlib.sha256("\0".join(part.ids[order]).encode() + part.labels[order].tobytes()).hexdigest()
 
 
 def ranked(records: list[Record]) -> list[Record]:
@@ -173,7 +193,7 @@ def grouped(records: list[Record]) -> list[Record]:
 
 
 def differences(records: list[Record]) -> list[tuple[Record, list[Difference]]]:
-    """For every split with two finished runs or more: the best one, and the others' differences to it."""
+    """For every split with two finished runs or more of equal labels: the best, and the others' differences to it."""
     finished = [record for record in ranked(records) if record.finished]
     found = []
     for _, group in groupby(sorted(finished, key=_split), key=_split):  # sorting is stable: the best stays first
@@ -184,5 +204,5 @@ def differences(records: list[Record]) -> list[tuple[Record, list[Difference]]]:
     return found
 
 
-def _split(record: Record) -> str:
-    return record.run.folds_sha256
+def _split(record: Record) -> tuple[str, str]:
+    return record.run.folds_sha256, record.labels_sha256

@@ -2,11 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from competition.strict_yaml import write_value
 from pipeline.comparison import Difference, Record
-from pipeline.run import Run, flatten
 
 TOO_GOOD = "selected on OOF: too good"
 LISTED = 3  # runs that share the commonest value of a key are listed up to this many
@@ -26,6 +24,7 @@ def comparison_table(records: list[Record]) -> str:
         f"{of_loss:>{wide_loss}}{'images/s':>10}{'minutes':>9}"
     ]
     splits = {record.run.folds_sha256 for record in records}
+    labels = {record.labels_sha256 for record in records if record.labels_sha256}
     headed = None
     for number, (record, name) in enumerate(zip(records, names, strict=True), 1):
         if record.run.sweep != headed:
@@ -42,6 +41,7 @@ def comparison_table(records: list[Record]) -> str:
             *([] if record.finished else [record.progress]),
             *([TOO_GOOD] if record.run.selected_on_oof else []),
             *([f"split {record.run.folds_sha256[:8]}"] if len(splits) > 1 else []),
+            *([f"labels {record.labels_sha256[:8]}"] if len(labels) > 1 and record.labels_sha256 else []),
         ]
         folds = f"{len(record.results)}/{record.run.n_folds}"
         lines.append(
@@ -72,7 +72,7 @@ def differences_table(best: Record, others: list[Difference]) -> str:
 
 def settings_table(records: list[Record]) -> str:
     """The keys in which the runs differ, one line each: the runs, by their numbers in the table, and their value."""
-    settings = [settings_of(record.run) for record in records]
+    settings = [{"recipe": each.run.recipe_name, "seed": each.run.seed} | each.run.settings for each in records]
     lines = []
     for key in dict.fromkeys(key for each in settings for key in each):
         values = [write_value(each[key]) if key in each else "–" for each in settings]
@@ -87,13 +87,6 @@ def settings_table(records: list[Record]) -> str:
         lines.append((key, " | ".join(said)))
     width = max((len(key) for key, _ in lines), default=0) + 2
     return "\n".join(f"{key:<{width}}{values}" for key, values in lines)
-
-
-def settings_of(run: Run) -> dict[str, Any]:
-    """A run's recipe and seed, by dotted keys."""
-    recipe = run.recipe.model_dump(mode="json", exclude={"description"})
-    flat = flatten({"recipe": run.recipe_name, "seed": run.seed} | recipe)
-    return {key: value for key, value in flat.items() if value != {}}
 
 
 def _headline(sweep: str, records: list[Record]) -> str:

@@ -1,6 +1,7 @@
 """An ensemble's folder: its predictions, submission and weights, written and read."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -49,13 +50,21 @@ def write_ensemble(contest: Contest, ensemble: Ensemble, rows: Rows, split: Spli
     return folder
 
 
+def replaced_runs(folder: Path, ensemble: Ensemble) -> list[str]:
+    """The runs of the ensemble that is in this folder already, where they are others than those of the new one."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        before = sorted(json.loads((folder / "weights.json").read_text(encoding="utf-8"))["weights"])
+        return before if before != sorted(run.name for run in ensemble.runs) else []
+    return []
+
+
 def read_blend(weights: Path, runs: Path) -> tuple[tuple[Member, ...], Blend, Decision]:
     """The blend that a weights.json describes: the members that weigh something, their blend, and its decision.
 
     Args:
         runs: the folder that holds their runs.
 
-    Raises DataError: not such a file, or one of an earlier version; a run that is not there.
+    Raises DataError: not such a file, or one of an earlier version; a run that is not there, or was trained anew.
     """
     try:
         content = json.loads(weights.read_text(encoding="utf-8"))
@@ -63,9 +72,15 @@ def read_blend(weights: Path, runs: Path) -> tuple[tuple[Member, ...], Blend, De
         blend = Blend(np.array([member["weight"] for member in used]), content["rule"], content["power"])
         decision = Decision(**content["decision"] | {"values": tuple(content["decision"]["values"])})
         named = [(member["name"], tuple(member["runs"])) for member in used]
+        trained = dict(content.get("trained_sha256", {}))  # earlier versions do not say it
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{weights}: does not describe a blend ({error!r}); make the ensemble again") from error
-    return tuple(Member(name, tuple(open_run(runs / run) for run in own)) for name, own in named), blend, decision
+    members = tuple(Member(name, tuple(open_run(runs / run) for run in own)) for name, own in named)
+    for run in (run for member in members for run in member.runs):
+        run.require_finished()
+        if trained.get(run.name, run.trained_sha256) != run.trained_sha256:
+            raise DataError(f"{weights}: {run.name} was trained anew since; make the ensemble again")
+    return members, blend, decision
 
 
 def _record(contest: Contest, ensemble: Ensemble) -> dict:
@@ -93,6 +108,7 @@ def _record(contest: Contest, ensemble: Ensemble) -> dict:
         "uncapped": ensemble.uncapped and asdict(ensemble.uncapped),
         "selected_on_oof": ensemble.selected_on_oof,
         "folds_sha256": ensemble.runs[0].folds_sha256,
+        "trained_sha256": {run.name: run.trained_sha256 for run in ensemble.runs},
         "left_out": ensemble.left_out,
         "weights": per_run,
         "weights_sd": spread,

@@ -54,8 +54,8 @@ def candidates(runs: list[Run], pool_seeds: bool) -> tuple[Member, ...]:
     """One member for each run, by name; or one for all runs that differ in nothing but their seed."""
     groups: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.name):
-        recipe = json.dumps(run.recipe.model_dump(mode="json"), sort_keys=True)
-        groups.setdefault(recipe if pool_seeds else run.name, []).append(run)
+        settings = json.dumps(run.settings, sort_keys=True)
+        groups.setdefault(settings if pool_seeds else run.name, []).append(run)
     return tuple(
         Member(same[0].name + (f"+{len(same) - 1}" if len(same) > 1 else ""), tuple(same)) for same in groups.values()
     )

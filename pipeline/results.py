@@ -12,6 +12,7 @@ from blending.truth import kind_of
 from competition.contest import Contest
 from competition.images import read_image
 from competition.rows.tables import Rows
+from folds.store import Split
 from pipeline.comparison import read_record
 from pipeline.comparison_text import TOO_GOOD
 from pipeline.costs import Cost, cost_of
@@ -51,9 +52,9 @@ class Result:
         return self.spread is None
 
 
-def result_of_run(contest: Contest, rows: Rows, run: Run, parts: Sequence[Part]) -> Result:
+def result_of_run(contest: Contest, rows: Rows, split: Split, run: Run, parts: Sequence[Part]) -> Result:
     """A run's row. Raises DataError: the run is not finished, is scored in another metric, or its files do not fit."""
-    run.require_finished()
+    run.oof(rows, split, contest.classes)  # of these folds, with these labels
     record, scores = read_record(contest, run), {}
     for part in parts:
         if (run.folder / f"{part.name}.npz").is_file():
@@ -73,12 +74,12 @@ def result_of_run(contest: Contest, rows: Rows, run: Run, parts: Sequence[Part])
     )
 
 
-def result_of_ensemble(contest: Contest, rows: Rows, folder: Path, parts: Sequence[Part]) -> Result:
+def result_of_ensemble(contest: Contest, rows: Rows, split: Split, folder: Path, parts: Sequence[Part]) -> Result:
     """An ensemble's row, with the costs of the runs that it uses. Raises DataError also where one of them is gone."""
     members, blend, decision = read_blend(folder / "weights.json", contest.runs)
     stored = json.loads((folder / "weights.json").read_text(encoding="utf-8"))
     runs = [run for member in members for run in member.runs]
-    singles = [result_of_run(contest, rows, run, parts) for run in runs]
+    singles = [result_of_run(contest, rows, split, run, parts) for run in runs]
     kind, scores = kind_of(contest.spec.target.family), {}
     for part in parts:
         if all(part.name in single.scores for single in singles):

@@ -2,7 +2,6 @@
 
 import fcntl
 import functools
-import hashlib
 import json
 import os
 import platform
@@ -21,7 +20,7 @@ import yaml
 
 from competition.contest import Contest, open_contest
 from competition.errors import DataError, SpecError
-from competition.files import atomic_open
+from competition.files import atomic_open, sha256_of_all
 from competition.rows.tables import Rows
 from competition.strict_yaml import build, read_yaml
 from folds.store import Split
@@ -141,6 +140,13 @@ class Run:
         return self.folder.name
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """All that a run of another seed has in common with it, by dotted keys: recipe, and what else it depends on."""
+        spec = {key: value for key, value in (self.spec or {}).items() if key != "metric"}
+        tree = self.recipe.model_dump(mode="json", exclude={"description"}) | ({"spec": spec} if spec else {})
+        return {key: value for key, value in flatten(tree).items() if value != {}}
+
+    @property
     def folds(self) -> list[Fold]:
         return [Fold(k, self.folder / f"fold{k}") for k in range(self.n_folds)]
 
@@ -168,7 +174,7 @@ class Run:
     @property
     def trained_sha256(self) -> str:
         """Hash of what the folds' DONE say, such as how long each took: another one once a fold is trained anew."""
-        return hashlib.sha256(b"".join((fold.folder / "DONE").read_bytes() for fold in self.folds)).hexdigest()
+        return sha256_of_all(fold.folder / "DONE" for fold in self.folds)
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold what belongs to all folds together. Waits for another process that does."""
@@ -205,6 +211,11 @@ class Run:
                         f"{self.folder} was trained with another {name}: {was!r:.200}, now {becomes!r:.200}. Its "
                         "networks know nothing of that: undo it, or train again under another name"
                     )
+
+    def scored_as(self, contest: Contest) -> bool:
+        """Whether the scores in its files are of the contest's metric and target as they are now; True if unknown."""
+        now = contest.spec.trained_on
+        return self.spec is None or all(self.spec[key] == now[key] for key in ("metric", "target"))
 
     def oof(self, rows: Rows, split: Split, classes: tuple[str, ...]) -> Predictions:
         """Out-of-fold predictions of every training row, in the order of `rows`.
@@ -300,8 +311,14 @@ def create_run(
 
     Raises SpecError when a run of that name has other settings or another split: its folds would not belong together.
     """
-    check_name(name)
-    folder = contest.runs / name
+    folder = contest.runs / check_name(name)
+    with _locked(folder, None):  # two commands that start it at once must not both believe that they did
+        return _created(contest, folder, recipe, recipe_name, seed, split, sweep)
+
+
+def _created(
+    contest: Contest, folder: Path, recipe: Recipe, recipe_name: str, seed: int, split: Split, sweep: str | None
+) -> Run:
     path = folder / "config.yaml"
     settings = {
         "contest": contest.name,
@@ -322,8 +339,10 @@ def create_run(
         if "spec" in known:  # which tells what matters, whatever the spec's file is called now and where it is
             del known["contest"]
         for key, before, now in _differences({key: stored[key] for key in known}, known):
+            if key == "recipe.description":
+                continue
             raise SpecError(
-                f"run {name!r} was started with another {key}: {before!r}, now {now!r}. "
+                f"run {folder.name!r} was started with another {key}: {before!r}, now {now!r}. "
                 f"Give the new one another name (--name), or delete {folder}."
             )
         if written["contest"] != contest.name:  # from now on it is opened by its new name

@@ -6,10 +6,10 @@ A file (NumPy's npz, without pickle) holds
     family          string, of the target; a file of earlier versions, which has none, is of the family classes
     probabilities   (N, C) float32: each row a distribution (classes, shares), numbers from 0 to 1 (labels), or any
                     finite numbers (values)
-    folds_sha256    string: hash of the folds.csv behind it
                     Of more than a thousand classes, instead of it the most probable ones of each row (`Sparse`):
                     kept_classes int32 and kept_probabilities float16, one row's after the other's, and kept (N,) int64,
                     how many there are of each row
+    folds_sha256    string: hash of the folds.csv behind it
     labels          where they are known: (N,) int64 indices into classes (classes), (N, C) uint8 zeros and ones
                     (labels), (N, C) float32 (shares, values)
     trained_sha256  string: of a mean of a run's folds, `Run.trained_sha256`; else, and in earlier versions, empty
@@ -30,6 +30,7 @@ from competition.sparse import Sparse, from_entries, stacked
 from competition.spec_parts import Family
 
 LABELS = {"classes": np.int64, "labels": np.uint8, "shares": np.float32, "values": np.float32}
+LEAST = 2.0**-24  # the smallest number above 0 that float16 has
 AT_ONCE = 4_000_000  # numbers that are looked at together: with many classes, a whole file would be copied
 
 
@@ -118,7 +119,8 @@ class Predictions:
             rows, classes, values = self.probabilities.entries()
             arrays["kept"] = np.bincount(rows, minlength=len(self))
             arrays["kept_classes"] = classes.astype(np.int32)
-            arrays["kept_probabilities"] = values.astype(np.float16)
+            # What float16 would round to 0 was not impossible, and must not cost an infinite loss.
+            arrays["kept_probabilities"] = np.where(values > 0, np.maximum(values, LEAST), 0).astype(np.float16)
         else:
             arrays["probabilities"] = self.probabilities.astype(np.float32, copy=False)
         if self.labels is not None:

@@ -8,7 +8,7 @@ from competition.errors import DataError
 
 LEGEND = """
 GFLOP: of one image through the network, or through one of each run of an ensemble; a multiply-add counts as two.
-nested: estimated with weights that have not seen the rows. minutes: of training, all folds together."""
+nested: all rows scored together, with weights that have not seen them. minutes: of training, all folds together."""
 
 
 def main() -> None:
@@ -24,11 +24,13 @@ def main() -> None:
 
     from competition.rows.tables import load_holdout, load_train
     from competition.stand_in.contest import read_answers
+    from folds.store import read_folds
     from pipeline.results import Part, Result, result_of_ensemble, result_of_run, results_table
     from pipeline.run import find_run, list_runs
 
     contest = cli.contest_of(args)
     rows, holdout, parts = load_train(contest), load_holdout(contest), []
+    split = read_folds(contest, rows)
     if holdout is not None:
         parts.append(Part("holdout", holdout.ids, holdout.labels))
     if args.answers:
@@ -38,8 +40,8 @@ def main() -> None:
     def result_of(name: str) -> Result:
         folder = contest.ensembles / Path(name).name
         if (folder / "weights.json").is_file():
-            return result_of_ensemble(contest, rows, folder, parts)
-        return result_of_run(contest, rows, find_run(contest, name), parts)
+            return result_of_ensemble(contest, rows, split, folder, parts)
+        return result_of_run(contest, rows, split, find_run(contest, name), parts)
 
     if args.name:
         results = [result_of(name) for name in args.name]

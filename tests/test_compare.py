@@ -19,8 +19,10 @@ from pipeline.ablation import changes, changes_table
 from pipeline.comparison import differences, ranked, read_record
 from pipeline.comparison_text import comparison_table, differences_table, settings_table
 from pipeline.discarded import Discarded, write_discarded
+from pipeline.members import candidates
 from pipeline.pictures import COLOURS, draw_comparison
-from pipeline.run import Run, create_run, list_runs
+from pipeline.results import result_of_run
+from pipeline.run import Run, create_run, list_runs, open_run
 from tests.commands import Command, finish
 from tests.support import make_contest, make_run
 
@@ -151,6 +153,23 @@ def test_runs_of_another_split_are_compared_among_themselves(six):
     assert f"split {other[2].sha256[:8]}" in table and table.count("split ") == 3
 
 
+def test_runs_of_corrected_labels_are_compared_among_themselves(six):
+    contest, rows, split = six
+    forge(six, "a", [0.5, 0.5, 0.5])
+    corrected = replace(rows, labels=np.where(split.fold == 1, 0, rows.labels))  # fold 1 alone
+    for name, score in (("b", 0.9), ("c", 0.8)):
+        forge((contest, corrected, split), name, [score] * 3, batch_size=4 if name == "c" else 8)
+    records = records_of(contest)
+    ((best, others),) = differences(records)
+    assert best.run.name == "b" and [each.record.run.name for each in others] == ["c"]
+    assert comparison_table(records).count("labels ") == 3
+    found = changes(records, next(record for record in records if record.run.name == "a"))
+    assert [len(change.gains) for change in found] == [0, 2] and found[1].settings == {"batch_size": 4}
+    contest.data.joinpath("train.csv").write_text("id,label\n" + "".join(f"{i},owl\n" for i in rows.ids))
+    with pytest.raises(DataError, match="has another label than in the training table"):
+        result_of_run(contest, load_train(contest), split, records[0].run, [])
+
+
 def test_only_differing_keys_are_listed(six):
     forge(six, "a", [0.9] * 3, seed=3)
     forge(six, "b", [0.8] * 3, batch_size=16, model={"name": "plain_cnn_128", "args": {"drop_rate": 0.5}})
@@ -189,6 +208,25 @@ def test_a_run_scored_in_another_metric_is_refused(six):
     spec = six[0].spec.model_copy(update={"metric": MetricSpec(name="auc", direction="maximize")})
     with pytest.raises(DataError, match="not scored by auc"):
         read_record(replace(six[0], spec=spec), run)
+    settings = run.spec["metric"] | {"columns": ["cat"]}  # of the same name
+    path = run.folder / "config.yaml"
+    path.write_text(yaml.safe_dump(read_yaml(path) | {"spec": run.spec | {"metric": settings}}))
+    with pytest.raises(DataError, match="not scored by accuracy as the contest's spec has it now"):
+        read_record(six[0], open_run(run.folder))
+
+
+def test_what_the_spec_had_otherwise_is_told_and_a_description_is_not(six):
+    contest, rows, split = six
+    forge(six, "a", [0.9] * 3, description="one")
+    pixels = contest.spec.pixels.model_copy(update={"range": (0.0, 1.0)})
+    other = replace(contest, spec=contest.spec.model_copy(update={"pixels": pixels}))
+    forge((other, rows, split), "b", [0.8] * 3, description="two", seed=1)
+    assert "spec.pixels.range  1: – | 2: [0.0, 1.0]" in settings_table(records_of(contest))
+    assert [member.name for member in candidates(list_runs(contest), pool_seeds=True)] == ["a", "b"]
+    run = forge(six, "c", [0.8] * 3, description="three", seed=1)
+    reworded = run.recipe.model_copy(update={"description": "four"})
+    assert create_run(contest, "c", reworded, "small", 1, split) == run  # it may go on
+    assert [member.name for member in candidates(list_runs(contest), pool_seeds=True)] == ["a+1", "b"]
 
 
 def test_a_run_of_an_older_version_goes_on_counting(six):

@@ -13,7 +13,7 @@ from competition.errors import DataError
 from competition.rows.tables import load_train
 from folds.store import read_folds, write_folds
 from pipeline.ensemble import Options, fit_ensemble
-from pipeline.ensemble_folder import write_ensemble
+from pipeline.ensemble_folder import replaced_runs, write_ensemble
 from pipeline.ensemble_text import evidence_lines, runs_table
 from pipeline.store import Predictions
 from tests.commands import Command, finish
@@ -188,6 +188,9 @@ def test_what_is_written_is_the_blend_of_the_test_predictions(contest):
     assert sum(record["weights"].values()) == pytest.approx(1) and record["method"] == "convex"
     assert record["nested_score"] == fitted.honest.score
     assert record["gain"]["verdict"] == "no evidence that the ensemble is better"  # fewer than 300 rows
+    alone = fit_ensemble(contest, runs[:1], rows, split, Options())
+    assert replaced_runs(folder, alone) == ["a", "b"]
+    assert replaced_runs(folder, fitted) == replaced_runs(folder / "none", alone) == []
     runs[0].folds[1].finish(runs[0].folds[1].result() | {"seconds": 61.0})
     with pytest.raises(DataError, match=r"was made by other weights .* Predict again: python infer.py"):
         write_ensemble(contest, fitted, rows, split, "mine")

@@ -98,6 +98,10 @@ def test_contradictory_labels_are_reported_for_every_kind_of_label():
     for labels in (np.array([0, 1, 1]), np.array([[0, 1], [1, 1], [1, 1]]), np.array([[0.5], [0.25], [1]])):
         lines = leak_report(ids, fold, labels, np.array(["x", "x", "y"]), row_of, None, {})
         assert lines[-1].endswith("1 images have two different labels, for instance a and b")
+    # two images of a row are one row, and of three copies the two that disagree are named
+    prints, row_of = np.array(["x", "x", "x", "y", "x"]), np.array([0, 0, 1, 2, 2])
+    lines = leak_report(ids, fold, np.array([0, 0, 1]), prints, row_of, None, {})
+    assert "more than once: 1 (3 rows), straddling folds: 1" in lines[0] and lines[-1].endswith("for instance a and c")
 
 
 def folds(tiny, status: int = 0) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competition.errors import DataError
-from competition.sparse import greatest
+from competition.sparse import greatest, kept
 from pipeline.store import Predictions, concatenate, load_predictions
 
 CLASSES = ("a", "b", "c")
@@ -176,3 +176,10 @@ def test_of_many_classes_the_most_probable_are_kept_and_the_file_is_small(tmp_pa
     spoilt.excess.data[70] = np.nan
     with pytest.raises(DataError, match="'0001' has a probability that is not in"):
         Predictions(ids, names, spoilt, "f").check("x")
+
+
+def test_a_tiny_probability_of_the_true_class_is_not_made_impossible(tmp_path):
+    p = kept(np.array([[3, 1]]), np.array([[1.0, 1e-9]], np.float32), 5000)
+    names = tuple(f"c{k}" for k in range(5000))
+    Predictions(np.array(["a"]), names, p, "f", np.array([1])).save(tmp_path / "p.npz")
+    assert 1e-9 < load_predictions(tmp_path / "p.npz").probabilities[np.array([0]), np.array([1])][0] < 1e-7

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from competition.contest import Contest
+from competition.errors import DataError
+from competition.kaggle.packing import pack
 from competition.rows.tables import load_train
 from folds.store import read_folds, write_folds
 from pipeline import table
@@ -124,6 +126,12 @@ def test_the_table_says_what_each_costs_and_is_worth(contest, tmp_path, monkeypa
     ]
     cells, _ = shown(contest, monkeypatch, capsys, "both", "good")
     assert [(line[0], line[5]) for line in cells[2:]] == [("both", "–"), ("good", "0.8333")] and len(cells[0]) == 7
+
+    poor.folds[1].finish(poor.folds[1].result() | {"seconds": 61.0})  # trained anew: the blend is of what it was before
+    cells, said = shown(contest, monkeypatch, capsys)
+    assert [line[0] for line in cells[2:]] == ["poor", "good"] and "poor was trained anew since; make the" in said
+    with pytest.raises(DataError, match=r"poor was trained anew since both was made\. Make the ensemble again: python"):
+        pack(contest, folder, gpu=False)
 
 
 def test_the_script_goes_from_the_data_to_the_table(tmp_path):

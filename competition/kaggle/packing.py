@@ -20,7 +20,7 @@ import yaml
 
 from competition.contest import Contest
 from competition.errors import DataError
-from competition.files import atomic_open, sha256_of
+from competition.files import atomic_open, sha256_of, sha256_of_all
 from competition.kaggle.cells import notebook_json
 from competition.strict_yaml import read_yaml
 
@@ -121,32 +121,37 @@ def write_metadata(packed: Packed, user: str, gpu: bool) -> None:
 
 def _files(contest: Contest, ensemble: Path) -> dict[str, Path]:
     """The files to pack, by their names in the archive."""
+    again = f"Make the ensemble again: python ensemble.py {contest.options}"
     files = {name: ensemble / name for name in ("weights.json", "test.npz", "submission.csv")}
-    for run in _runs(ensemble / "weights.json"):
+    for run, trained in _runs(ensemble / "weights.json").items():
         folder = contest.runs / run
         if not (folder / "config.yaml").is_file():
             raise DataError(f"{folder} is not there, but {ensemble.name} needs it. Make the ensemble again without it.")
-        names = ["config.yaml"]
-        for k in range(read_yaml(folder / "config.yaml")["n_folds"]):
-            names += [f"fold{k}/weights.safetensors", f"fold{k}/DONE"]
+        folds = [f"fold{k}" for k in range(read_yaml(folder / "config.yaml")["n_folds"])]
+        names = ["config.yaml", *(f"{fold}/{name}" for fold in folds for name in ("weights.safetensors", "DONE"))]
         files |= {f"runs/{run}/{name}": folder / name for name in names}
+        done = [folder / fold / "DONE" for fold in folds]
+        if trained and all(path.is_file() for path in done) and sha256_of_all(done) != trained:
+            raise DataError(f"{folder} was trained anew since {ensemble.name} was made. {again}")
     for package in PACKAGES:
         for path in sorted((KIT / package).rglob("*.py")):
             files[f"code/{path.relative_to(KIT).as_posix()}"] = path
     for path in files.values():
         if not path.is_file():
             raise DataError(
-                f"{path} is missing. If its run is finished (python -m pipeline.compare -c {contest.slug} tells), make "
-                f"the ensemble again: python ensemble.py -c {contest.slug}"
+                f"{path} is missing. If its run is finished (python -m pipeline.compare -c {contest.slug} tells): "
+                f"{again}"
             )
     return files
 
 
-def _runs(weights: Path) -> list[str]:
-    """The runs that weigh something."""
+def _runs(weights: Path) -> dict[str, str]:
+    """The runs that weigh something, and a hash of their DONE; of earlier versions an empty one."""
     try:
-        members = json.loads(weights.read_text(encoding="utf-8"))["members"]
-        return [run for member in members if member["weight"] for run in member["runs"]]
+        stored = json.loads(weights.read_text(encoding="utf-8"))
+        trained = stored.get("trained_sha256", {})
+        used = [run for member in stored["members"] if member["weight"] for run in member["runs"]]
+        return {run: trained.get(run, "") for run in used}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{weights}: does not describe a blend ({error!r}); make the ensemble again") from error
 

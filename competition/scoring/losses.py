@@ -10,11 +10,6 @@ def row_log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(p[np.arange(len(y)), y].astype(np.float64), SMALLEST, 1.0))
 
 
-def log_loss(y: np.ndarray, p: np.ndarray) -> float:
-    """Mean of `row_log_loss`."""
-    return float(row_log_loss(y, p).mean())
-
-
 def row_label_log_loss(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     """-log of what the row's labels (y > 0) and its other classes had as probability, mean over the classes."""
     return _label_log_loss(y, p).mean(axis=1)
