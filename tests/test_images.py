@@ -2,10 +2,12 @@
 
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -374,6 +376,18 @@ def test_images_that_do_not_fit_together_are_named(picture, tmp_path):
     with pytest.raises(DataError, match=r"c is 32×48, .*a is 6×9: set image\.size"):
         decoded([colour, picture(numpy(SMOOTH), "c")], config.Image(), tmp_path / "cache", "train")
     assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".lock"}
+
+
+def test_images_that_would_not_fit_on_the_disk_stop_before_it_is_full(picture, tmp_path, monkeypatch):
+    large = picture(numpy(np.zeros((300, 600, 3), np.uint8)), "a")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=539_999))
+    with pytest.raises(
+        DataError, match=r"1 images of 300×600 need 0\.0 GB.* --set 'image\.size=\[128,256\]', or point"
+    ):
+        decoded([large], config.Image(), tmp_path / "cache", "train")
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".lock"}
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=540_000))
+    assert decoded([large], config.Image(), tmp_path / "cache", "train").shape == (1, 300, 600, 3)
 
 
 DECODES = """
