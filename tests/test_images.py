@@ -382,7 +382,7 @@ def test_images_that_would_not_fit_on_the_disk_stop_before_it_is_full(picture, t
     large = picture(numpy(np.zeros((300, 600, 3), np.uint8)), "a")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=539_999))
     with pytest.raises(
-        DataError, match=r"1 images of 300×600 need 0\.0 GB.* --set 'image\.size=\[128,256\]', or point"
+        DataError, match=r"of 300×600 need 0\.0 GB.* --set 'image\.size=\[128,256\]', or point"
     ):
         decoded([large], config.Image(), tmp_path / "cache", "train")
     assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".lock"}
