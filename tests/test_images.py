@@ -381,9 +381,7 @@ def test_images_that_do_not_fit_together_are_named(picture, tmp_path):
 def test_images_that_would_not_fit_on_the_disk_stop_before_it_is_full(picture, tmp_path, monkeypatch):
     large = picture(numpy(np.zeros((300, 600, 3), np.uint8)), "a")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=539_999))
-    with pytest.raises(
-        DataError, match=r"of 300×600 need 0\.0 GB.* --set 'image\.size=\[128,256\]', or point"
-    ):
+    with pytest.raises(DataError, match=r"of 300×600 need 0\.0 GB.* --set 'image\.size=\[128,256\]', or point"):
         decoded([large], config.Image(), tmp_path / "cache", "train")
     assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".lock"}
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=540_000))
