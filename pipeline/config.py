@@ -78,7 +78,7 @@ class Loss(Strict):
         is there; focal turns to the badly predicted, by `gamma`; ordinal is the smaller the nearer a wrong class is;
         absolute minds outliers less than squared.
     class_weights: "balanced" weighs an image by the inverse frequency of its class, their mean over images is 1; of
-        several labels, the positives of each weigh as much as its negatives.
+        several labels, the positives of each weigh as much as its negatives, up to a hundred times as much each.
     """
 
     name: Literal["auto", "cross_entropy", "focal", "bce", "ordinal", "squared", "absolute"] = "auto"

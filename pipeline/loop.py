@@ -255,11 +255,14 @@ def _diverged(task: Task, fold: Fold, epoch: int, batches: TrainingBatches, batc
 
 def _too_large(task: Task, fold: Fold, error: RuntimeError) -> DataError:
     recipe, memory = task.run.recipe, "the memory of the GPU" if task.device.type == "cuda" else "the memory"
-    images, parts = recipe.batch_size // recipe.accumulate, 2 * recipe.accumulate
+    images = recipe.batch_size // recipe.accumulate
+    wanted = (n for n in range(2 * recipe.accumulate, recipe.batch_size + 1) if recipe.batch_size % n == 0)
+    parts = next(wanted, recipe.batch_size)
     return _failure(
         fold,
         f"{memory} does not suffice for {images} images at a time ({str(error).splitlines()[0]})",
-        f"If no other program takes it, --set accumulate={parts} makes the same update with half as many",
+        f"If no other program takes it, --set accumulate={parts} makes the same update with "
+        f"{recipe.batch_size // parts} at a time",
     )
 
 

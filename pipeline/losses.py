@@ -61,12 +61,13 @@ class ClassLoss(nn.Module):
 
     ordinal: cross-entropy plus the squared distance of the cumulative distributions, which is the smaller the nearer a
     wrong class is (Hou et al. 2016, arXiv:1611.05916).
-    With class weights, an image weighs what its target's classes weigh; the mean is over images, not over weights.
+    With class weights, an image weighs what its label's classes weigh, whatever the smoothing gives to others; the mean
+    is over images, not over weights.
     """
 
     def __init__(self, settings: Loss, weights: torch.Tensor | None) -> None:
         super().__init__()
-        self.name, self.gamma = settings.name, settings.gamma
+        self.name, self.gamma, self.smoothing = settings.name, settings.gamma, settings.label_smoothing
         self.register_buffer("weights", weights)
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -76,27 +77,35 @@ class ClassLoss(nn.Module):
             log_probabilities = logits.log_softmax(dim=1)
             per_class = -targets * log_probabilities
             if self.name == "focal":
-                per_class = per_class * (1 - log_probabilities.exp()) ** self.gamma
+                per_class = per_class * _power(1 - log_probabilities.exp(), self.gamma)
             elif self.name == "ordinal":
                 per_class = per_class + (log_probabilities.exp() - targets).cumsum(dim=1).square()
         loss = per_class.sum(dim=1)
-        return (loss if self.weights is None else loss * (targets @ self.weights)).mean()
+        if self.weights is not None:
+            loss = loss * (_unsmoothed(targets, self.smoothing, targets.shape[1]) @ self.weights)
+        return loss.mean()
 
 
 class LabelLoss(nn.Module):
-    """Binary cross-entropy or focal loss, the mean over images and labels; `weights` (C,) multiply the positives."""
+    """Binary cross-entropy or focal loss, the mean over images and labels; positives weigh `weights` (C,)."""
 
     def __init__(self, settings: Loss, weights: torch.Tensor | None) -> None:
         super().__init__()
         self.gamma = settings.gamma if settings.name == "focal" else 0.0
+        self.smoothing = settings.label_smoothing
         self.register_buffer("weights", weights)
 
     def forward(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        yes, no = targets * F.logsigmoid(logits), (1 - targets) * F.logsigmoid(-logits)
+        yes, no = F.logsigmoid(logits), F.logsigmoid(-logits)
         if self.gamma:
             p = logits.sigmoid()
-            yes, no = yes * (1 - p) ** self.gamma, no * p**self.gamma
-        return -(no + (yes if self.weights is None else yes * self.weights)).mean()
+            yes, no = yes * _power(1 - p, self.gamma), no * _power(p, self.gamma)
+        if self.weights is None:
+            return -(targets * yes + (1 - targets) * no).mean()
+        # A negative's smoothing is no positive: it would make every rare label look present.
+        label, little = _unsmoothed(targets, self.smoothing, 2), self.smoothing / 2
+        positive, negative = (1 - little) * yes + little * no, little * yes + (1 - little) * no
+        return -(self.weights * label * positive + (1 - label) * negative).mean()
 
 
 class ValueLoss(nn.Module):
@@ -120,6 +129,16 @@ def soft_targets(labels: torch.Tensor, classes: int, smoothing: float, family: F
     if family == "values" or not smoothing:
         return targets
     return targets * (1 - smoothing) + smoothing / (2 if family == "labels" else classes)
+
+
+def _unsmoothed(targets: torch.Tensor, smoothing: float, options: int) -> torch.Tensor:
+    """The labels, perhaps mixed, of which `soft_targets` has made these targets."""
+    return (targets - smoothing / options) / (1 - smoothing)
+
+
+def _power(rest: torch.Tensor, gamma: float) -> torch.Tensor:
+    """rest ** gamma, whose slope at 0 would be infinite for gamma < 1."""
+    return rest.clamp_min(1e-6) ** gamma
 
 
 def predictions_of(logits: torch.Tensor, settings: Loss, family: Family = "classes") -> torch.Tensor:

@@ -77,6 +77,17 @@ def test_class_weights_give_every_class_the_same_say(logits):
         float(expected), rel=1e-5
     )
     assert float(weights[labels].mean()) == pytest.approx(1)
+    each = F.cross_entropy(logits, labels, label_smoothing=0.2, reduction="none")  # what is smoothed away is no class
+    balanced = loss_of(logits, labels, labels.tolist(), class_weights="balanced", label_smoothing=0.2)
+    assert balanced == pytest.approx(float((weights[labels] * each).mean()), rel=1e-5)
+
+
+def test_a_focal_loss_of_little_focus_bears_a_sure_prediction():
+    logits = torch.tensor([[40.0, -40.0]], requires_grad=True)
+    for family, labels in (("classes", np.array([0])), ("labels", np.array([[1, 0]]))):
+        loss = create_loss(Loss(name="focal", gamma=0.5), labels, 2, family)
+        loss(logits, torch.tensor([[1.0, 0.0]])).backward()
+        assert logits.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
