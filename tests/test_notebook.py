@@ -487,7 +487,7 @@ def test_a_missing_file_is_named_before_anything_is_sent(served):
     with pytest.raises(SubmissionError, match=r"no ensemble 'nosuch' in .*; there are: blend"):
         submit_notebook(served.contest, "nosuch")
     (served.contest.runs / "b/fold1/DONE").unlink()
-    with pytest.raises(DataError, match=r"b/fold1/DONE is missing.*ensemble\.py -c tiny"):
+    with pytest.raises(DataError, match=r"b/fold1/DONE is missing.*ensemble\.py -c \S*tiny"):
         submit_notebook(served.contest)
     (served.contest.ensembles / "blend/weights.json").write_text('{"weights": {"a": 1}}')
     with pytest.raises(DataError, match=r"does not describe a blend.*make the ensemble again"):

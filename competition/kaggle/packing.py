@@ -139,8 +139,7 @@ def _files(contest: Contest, ensemble: Path) -> dict[str, Path]:
     for path in files.values():
         if not path.is_file():
             raise DataError(
-                f"{path} is missing. If its run is finished (python -m pipeline.compare -c {contest.slug} tells): "
-                f"{again}"
+                f"{path} is missing. Is its run finished? python -m pipeline.compare {contest.options} tells. {again}"
             )
     return files
 
